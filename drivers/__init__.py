@@ -1,0 +1,1 @@
+"""What is known about devices: registers, units, sensors, emulators and the simulator."""

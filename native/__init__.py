@@ -1,0 +1,1 @@
+"""C and Cython that runs without the interpreter's lock: the tick and everything it touches."""

@@ -1,0 +1,1 @@
+"""The controller in Python: types, settings, policy, trajectory, planner link, supervisor, commands."""
