@@ -1,0 +1,244 @@
+"""The robot file: everything about one robot that a person chooses, in one TOML.
+
+Sections stand here in the order of the file. A relative ``policy.model`` belongs to the folder of the
+robot file; ``load_robot`` makes it absolute. Checks between sections are in ``cross.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from spinal.runtime.config.cross import cross_problems
+from spinal.runtime.config.joints import Joint
+from spinal.runtime.config.section import PORT_PATTERN, PROVIDER_PATTERN, Name, Positive, Section, refuse
+from spinal.runtime.errors import Problem
+
+MAX_JOINTS = 64
+"""As many joints as the tick carries (SP_MAX_JOINTS)."""
+
+Provider = Annotated[str, Field(pattern=PROVIDER_PATTERN)]
+
+
+class ControlSettings(Section):
+    """[control]: the servo loop."""
+
+    servo_hz: int = Field(ge=50, le=1000, description="ticks per second of the servo loop, 50 to 1000")
+    realtime: Literal["require", "prefer", "off"] = Field(
+        default="require",
+        description='what to do when a real-time permission is refused: "require" refuses to move, "prefer"'
+        ' runs and says so, "off" does not ask',
+    )
+    fifo_priority: int = Field(
+        default=45, ge=1, le=49, description="SCHED_FIFO priority of the loop; interrupt threads have 50"
+    )
+    missed_to_hold: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="the robot holds when more periods than this were missed in a row",
+    )
+
+    @property
+    def period_ns(self) -> int:
+        """Nanoseconds between two ticks."""
+        return round(1_000_000_000 / self.servo_hz)
+
+
+class PolicySettings(Section):
+    """[policy]: which model runs, how often, and on what."""
+
+    model: str = Field(min_length=1, description="the ONNX file, relative to the robot file")
+    hz: int = Field(default=50, ge=1, le=200, description="policy steps per second, 1 to 200")
+    providers: Annotated[tuple[Provider, ...], Field(strict=False)] = Field(
+        default=("CPUExecutionProvider",),
+        min_length=1,
+        description='onnxruntime execution providers, best first, e.g. ["CPUExecutionProvider"]',
+    )
+    allow_provider_fallback: bool = Field(
+        default=False, description="true to run on a later provider when the first is not there"
+    )
+    nice: int = Field(default=0, ge=-20, le=19, description="nice value of the policy process, -20 to 19")
+
+    @property
+    def period_ns(self) -> int:
+        """Nanoseconds between two policy steps."""
+        return round(1_000_000_000 / self.hz)
+
+
+class ExecutionSettings(Section):
+    """[execution]: how a chunk becomes a trajectory. The defaults suit 50 Hz chunks on a small arm."""
+
+    smoothing: float = Field(
+        default=0.1,
+        ge=0,
+        le=1000,
+        description="weight of the penalty on the third difference of a chunk's waypoints, without unit; 0 is"
+        " none, 0.1 keeps 98 % of a 6 Hz motion at 50 Hz",
+    )
+    blend_min_ms: int = Field(
+        default=20, ge=1, le=2000, description="the shortest time in which a seam's mismatch decays, in ms"
+    )
+    blend_max_ms: int = Field(
+        default=160, ge=1, le=2000, description="the longest time in which a seam's mismatch decays, in ms"
+    )
+    blend_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="the share of acceleration and jerk limits that a blend may use, up to 1",
+    )
+    max_age_periods: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="policy periods after its observation until a chunk is no longer fresh",
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.blend_min_ms > self.blend_max_ms:
+            refuse(
+                [
+                    Problem(
+                        "blend_min_ms",
+                        f"must not be above blend_max_ms ({self.blend_max_ms}), and is {self.blend_min_ms}",
+                        "swap the two, or correct the one that is wrong",
+                    )
+                ]
+            )
+        return self
+
+
+class BusSettings(Section):
+    """[buses.<name>]: one line with motors on it, and one servo thread for it."""
+
+    protocol: Name = Field(description='the name of a driver, e.g. "feetech"')
+    port: str = Field(pattern=PORT_PATTERN, description='"sim", or the path of a device such as /dev/ttyACM0')
+    baud: int = Field(ge=9600, le=12_000_000, description="bits per second on the wire")
+    reply_timeout_us: int = Field(
+        ge=50, le=1_000_000, description="how long to wait for all replies of one read, in us"
+    )
+    max_age_ms: int = Field(
+        default=50,
+        ge=1,
+        le=10_000,
+        description="the robot holds when a joint has not answered for so long, in ms",
+    )
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the port is the simulator's emulator."""
+        return self.port == "sim"
+
+
+class AlphaBetaFilter(Section):
+    """A tracker of position and velocity with one time constant each."""
+
+    kind: Literal["alpha_beta"] = Field(description='the only kind so far: "alpha_beta"')
+    position_time_s: Positive = Field(description="time constant of the position estimate, in s")
+    velocity_time_s: Positive = Field(description="time constant of the velocity estimate, in s")
+
+
+class PoseStream(Section):
+    """[streams.<name>]: a sensor that says where something is (position in m, yaw in rad)."""
+
+    kind: Literal["pose"] = Field(description='the only kind so far: "pose"')
+    source: Literal["sim"] = Field(description='where the samples come from; "sim" is the only one so far')
+    rate_hz: float = Field(gt=0, le=10_000, description="samples per second")
+    max_age_ms: int = Field(
+        ge=1, le=60_000, description="a sample older than this is a fault of the stream, in ms"
+    )
+    filter: AlphaBetaFilter | None = Field(
+        default=None, description="the tracker behind the samples; a policy that asks for velocity needs one"
+    )
+
+
+class LinkSettings(Section):
+    """[link]: where planners reach the robot. Loopback and ipc only: a tunnel brings them from afar."""
+
+    command_endpoint: str = Field(
+        default="tcp://127.0.0.1:5740",
+        description="where commands and plans arrive, tcp on loopback or ipc://",
+    )
+    state_endpoint: str = Field(
+        default="tcp://127.0.0.1:5741",
+        description="where the robot's state is published, tcp on loopback or ipc://",
+    )
+    plan_deadline_ms: int = Field(
+        default=1000, ge=1, le=600_000, description="how long a plan is valid that names no deadline, in ms"
+    )
+    heartbeat_ms: int = Field(default=50, ge=5, le=10_000, description="time between two heartbeats, in ms")
+
+    @field_validator("command_endpoint", "state_endpoint")
+    @classmethod
+    def _local(cls, endpoint: str) -> str:
+        complaint = _endpoint_complaint(endpoint)
+        if complaint:
+            hint = "use tcp://127.0.0.1:PORT or ipc:///run/spinal/NAME, and a tunnel from another machine"
+            refuse([Problem("", complaint, hint)])
+        return endpoint
+
+
+class SimSettings(Section):
+    """[sim]: the simulated world behind every port and stream whose source is "sim"."""
+
+    world: Literal["cartpick"] = Field(description='the simulated world: "cartpick"')
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="the seed of everything random in the world")
+
+
+class RobotConfig(Section):
+    """One robot, checked as a whole. Raises ``ConfigError`` from ``load_robot``, with every problem."""
+
+    schema_version: Literal[1] = Field(alias="schema", description="the version of this file format: 1")
+    name: Name = Field(description="the robot's name")
+    description: str = Field(default="", description="one line for people")
+    control: ControlSettings = Field(description="the servo loop")
+    policy: PolicySettings | None = Field(
+        default=None, description="the model that runs; without one the robot only follows a planner's chunks"
+    )
+    execution: ExecutionSettings = Field(
+        default_factory=ExecutionSettings, description="how a chunk becomes a trajectory"
+    )
+    buses: Mapping[Name, BusSettings] = Field(min_length=1, description="the lines that motors stand on")
+    joints: Annotated[tuple[Joint, ...], Field(strict=False)] = Field(
+        min_length=1, max_length=MAX_JOINTS, description="the joints, in the order of state and commands"
+    )
+    streams: Mapping[Name, PoseStream] = Field(default_factory=dict, description="sensors besides the joints")
+    link: LinkSettings = Field(default_factory=LinkSettings, description="where planners reach the robot")
+    sim: SimSettings | None = Field(default=None, description="the simulated world")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        refuse(cross_problems(self.model_dump(by_alias=True)))
+        return self
+
+    @property
+    def simulated(self) -> bool:
+        """Whether every bus is the simulator's."""
+        return all(bus.simulated for bus in self.buses.values())
+
+    def joints_on(self, bus: str) -> tuple[Joint, ...]:
+        """The joints of one bus, in the order of the file."""
+        return tuple(joint for joint in self.joints if joint.bus == bus)
+
+
+def _endpoint_complaint(endpoint: str) -> str:
+    scheme, separator, place = endpoint.partition("://")
+    if not separator or scheme not in ("tcp", "ipc"):
+        return f'must begin with tcp:// or ipc://, and is "{endpoint}"'
+    if scheme == "ipc":
+        return "" if place.startswith("/") else f'must name an absolute path, and is "{endpoint}"'
+    host, _, port = place.rpartition(":")
+    if not port.isascii() or not port.isdigit() or not 0 < int(port[:6]) < 65536:
+        return f'must end in a port from 1 to 65535, and is "{endpoint}"'
+    if host == "localhost":
+        return ""
+    try:
+        loopback = ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        loopback = False
+    return "" if loopback else f'must stay on this machine, and is "{endpoint}"'

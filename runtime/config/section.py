@@ -1,0 +1,50 @@
+"""What every section of a settings file has in common: strict types, known keys only, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from spinal.runtime.errors import Problem
+
+Positive = Annotated[float, Field(gt=0)]
+"""A finite number above 0."""
+
+NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
+PORT_PATTERN = r"^(sim|/.+)$"
+PROVIDER_PATTERN = r"^\w+ExecutionProvider$"
+SHA256_PATTERN = r"^[0-9a-f]{64}$"
+
+PATTERNS = {
+    NAME_PATTERN: "must be small letters, digits and underscores, with a letter first",
+    PORT_PATTERN: 'must be "sim" or a path that begins with /',
+    PROVIDER_PATTERN: "must be a name that ends in ExecutionProvider",
+    SHA256_PATTERN: "must be 64 hexadecimal digits in small letters",
+}
+"""What each form that a string may have is called in an error."""
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=48)]
+"""A name that can be a TOML key and a file name: small letters, digits and underscores."""
+
+CROSS_CHECK = "cross_check"
+"""The error type under which a section reports problems between its fields (see ``refuse``)."""
+
+
+class Section(BaseModel):
+    """A table of a settings file. Field descriptions are what an error shows as its hint."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def refuse(problems: Sequence[Problem]) -> None:
+    """Raises when there are problems, from within a pydantic validator.
+
+    The problems' paths are relative to the section that the validator belongs to.
+    """
+    if problems:
+        raise PydanticCustomError(
+            CROSS_CHECK, "{text}", {"text": "; ".join(map(str, problems)), "problems": tuple(problems)}
+        )
