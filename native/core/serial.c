@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "serial.h"
 
 #include "clock.h"

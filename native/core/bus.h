@@ -1,0 +1,40 @@
+/* What the tick needs of a bus: samples of all joints, and one command to all of them.
+ *
+ * A command is a view of the limiter's joints: nothing else can be written, so nothing goes round the limits.
+ *
+ * Thread contract: the tick's thread alone, once the loop runs.
+ */
+#ifndef SPINAL_BUS_H
+#define SPINAL_BUS_H
+
+#include "limiter.h"
+
+#include <stdint.h>
+
+typedef struct sp_joint_sample {
+    double position; /* rad, or m for a gripper */
+    double velocity;
+    double load;      /* share of the motor's greatest torque, -1 to 1 */
+    int64_t stamp_ns; /* middle of the reply's time on the wire */
+    uint32_t error;   /* the device's own error bits */
+    uint32_t fresh;   /* 1: answered in this cycle */
+} sp_joint_sample;
+
+typedef struct sp_bus_counts {
+    uint64_t cycles;
+    uint64_t missing_replies;
+    uint64_t bad_packets;
+    uint64_t failed_writes;
+} sp_bus_counts;
+
+typedef struct sp_bus {
+    void *context;
+    /* Refreshes what answers before the deadline, and leaves the rest as it was with fresh = 0. Returns how
+     * many joints answered, or -errno when the line itself failed. */
+    int (*read)(void *context, sp_joint_sample *samples, int64_t deadline_ns);
+    /* Returns 0 or -errno. */
+    int (*write)(void *context, const sp_limiter *commanded);
+    const sp_bus_counts *counts;
+} sp_bus;
+
+#endif

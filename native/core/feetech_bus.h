@@ -1,0 +1,47 @@
+/* Feetech STS servos as a bus for the tick: one sync read and one sync write a cycle.
+ *
+ * Why native: it runs inside the tick. A reply that is lost costs its joint one sample and the others
+ * nothing; the cycle never waits past the deadline that it is given.
+ *
+ * Thread contract: the tick's thread alone, once the loop runs.
+ */
+#ifndef SPINAL_FEETECH_BUS_H
+#define SPINAL_FEETECH_BUS_H
+
+#include "bus.h"
+#include "clock.h"
+#include "feetech.h"
+#include "transport.h"
+
+#define SP_FEETECH_BUS_SERVOS 32
+
+/* position = (count - zero_count) * unit_per_count; unit_per_count carries the direction. */
+typedef struct sp_feetech_joint {
+    uint8_t id;
+    double zero_count;
+    double unit_per_count; /* rad, or m for a gripper's linkage */
+    double count_min;
+    double count_max;
+} sp_feetech_joint;
+
+typedef struct sp_feetech_bus {
+    sp_transport wire;
+    sp_clock clock;
+    int count;
+    sp_feetech_joint joints[SP_FEETECH_BUS_SERVOS];
+    uint8_t ids[SP_FEETECH_BUS_SERVOS];
+    int64_t byte_ns; /* ten bits on the wire */
+    sp_bus_counts counts;
+    size_t request_size;
+    uint8_t request[SP_FEETECH_MAX_FRAME];
+    uint8_t replies[1024];
+} sp_feetech_bus;
+
+/* Returns 0, or -EINVAL when there are too many joints, or an id or a scale is none. */
+int sp_feetech_bus_init(sp_feetech_bus *bus, const sp_feetech_joint *joints, int count, int baud,
+                        sp_transport wire, sp_clock clock);
+/* How long one cycle of reading and writing occupies the wire. */
+int64_t sp_feetech_bus_wire_ns(const sp_feetech_bus *bus);
+sp_bus sp_feetech_bus_view(sp_feetech_bus *bus);
+
+#endif

@@ -1,0 +1,24 @@
+from collections.abc import Sequence
+from typing import Protocol
+
+from spinal.native.clock import ManualClock
+
+class NativeTransport(Protocol):
+    @property
+    def transport_address(self) -> int: ...
+
+class SerialLine:
+    def __init__(self, fd: int) -> None: ...
+    @property
+    def transport_address(self) -> int: ...
+
+class FeetechBus:
+    def __init__(
+        self,
+        joints: Sequence[tuple[int, float, float, float, float]],
+        baud: int,
+        transport: NativeTransport,
+        clock: ManualClock | None = None,
+    ) -> None: ...
+    @property
+    def wire_ns(self) -> int: ...

@@ -1,0 +1,97 @@
+from collections.abc import Sequence
+from typing import Protocol, TypedDict
+
+from spinal.native.clock import ManualClock
+from spinal.native.feetech_bus import FeetechBus
+from spinal.native.histogram import Quantiles
+from spinal.native.shared import Mailbox, Ring, Segment
+
+STATE_HEAD_BYTES: int
+JOINT_STATE_BYTES: int
+RECORD_HEAD_BYTES: int
+JOINT_RECORD_BYTES: int
+STATS_BYTES: int
+ORDER_BYTES: int
+
+JointLimits = tuple[float, float, float, float, float]
+
+class Plan(Protocol):
+    @property
+    def dt_ns(self) -> int: ...
+    @property
+    def read_budget_ns(self) -> int: ...
+    @property
+    def joint_age_limit_ns(self) -> int: ...
+    @property
+    def missed_to_hold(self) -> int: ...
+    @property
+    def limits(self) -> Sequence[JointLimits]: ...
+    @property
+    def emergency(self) -> Sequence[JointLimits]: ...
+    @property
+    def grippers(self) -> Sequence[bool]: ...
+    @property
+    def fifo_priority(self) -> int: ...
+    @property
+    def lock_memory(self) -> bool: ...
+    @property
+    def cpu(self) -> int: ...
+
+class Seam(TypedDict):
+    position: float
+    velocity: float
+    acceleration: float
+
+class LoopCounts(TypedDict):
+    ticks: int
+    skipped_slots: int
+    running_ticks: int
+    limited_ticks: int
+    starved_ticks: int
+    switches: int
+    accepted: int
+    rejected: dict[str, int]
+    holds: int
+    minor_faults: int
+    major_faults: int
+    bus_cycles: int
+    missing_replies: int
+    bad_packets: int
+    failed_writes: int
+    seam: Seam
+    jerk_square_sum: float
+    jerk_count: int
+    late: Quantiles
+    bus_cycle: Quantiles
+    compute: Quantiles
+    age: Quantiles
+    blend: Quantiles
+
+def mode_name(mode: int) -> str: ...
+
+class Loop:
+    def __init__(
+        self,
+        plan: Plan,
+        bus: FeetechBus,
+        segment: Segment,
+        stats_part: int,
+        state: Mailbox,
+        records: Ring | None,
+        orders: Sequence[Mailbox],
+        trajectories: Mailbox | None,
+        clock: ManualClock | None = None,
+    ) -> None: ...
+    def tick(self, tick_ns: int, skipped: int = 0) -> None: ...
+    def start(self, start_ns: int | None = None) -> None: ...
+    def stop(self) -> None: ...
+    @property
+    def mode(self) -> str: ...
+    @property
+    def thread_id(self) -> int: ...
+    @property
+    def realtime(self) -> dict[str, str | None]: ...
+
+class LoopStats:
+    def __init__(self, segment: Segment, part: int) -> None: ...
+    def read(self) -> LoopCounts: ...

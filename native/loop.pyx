@@ -1,0 +1,236 @@
+# cython: language_level=3
+"""The hard loop, seen from Python: made, started and stopped here; it runs without the interpreter."""
+
+from libc.stdlib cimport calloc, free
+from libc.stdint cimport uint8_t
+
+from spinal.native.clock cimport ManualClock, sp_clock_manual, sp_clock_monotonic, sp_monotonic_ns
+from spinal.native.feetech_bus cimport FeetechBus, sp_feetech_bus_view
+from spinal.native.histogram cimport quantiles
+from spinal.native.shared cimport Mailbox, Ring, Segment
+from spinal.native.trajectory cimport SP_JOINT_ARM, SP_JOINT_GRIPPER
+
+import os
+import time
+
+cdef extern from *:
+    """
+    #include "loop.h"
+    #include <pthread.h>
+    #include <stddef.h>
+
+    typedef struct sp_loop_thread {
+        pthread_t handle;
+        sp_loop *loop;
+        int64_t start_ns;
+    } sp_loop_thread;
+
+    static void *sp_loop_thread_main(void *argument)
+    {
+        sp_loop_thread *thread = argument;
+        sp_loop_run(thread->loop, thread->start_ns);
+        return NULL;
+    }
+
+    static int sp_loop_thread_start(sp_loop_thread *thread)
+    {
+        pthread_attr_t attributes;
+        pthread_attr_init(&attributes);
+        pthread_attr_setstacksize(&attributes, 512 * 1024);
+        int failure = pthread_create(&thread->handle, &attributes, sp_loop_thread_main, thread);
+        pthread_attr_destroy(&attributes);
+        return failure;
+    }
+
+    static void sp_loop_request_stop(sp_loop *loop) { atomic_store(&loop->stop, 1); }
+    static void sp_loop_allow_start(sp_loop *loop) { atomic_store(&loop->stop, 0); atomic_store(&loop->entered, 0); }
+    static int sp_loop_entered(sp_loop *loop) { return atomic_load(&loop->entered); }
+    static int64_t sp_loop_thread_id(sp_loop *loop) { return atomic_load(&loop->thread_id); }
+    static void sp_loop_thread_join(sp_loop_thread *thread) { pthread_join(thread->handle, NULL); }
+
+    enum {
+        SP_STATE_HEAD = offsetof(sp_state, joints),
+        SP_RECORD_HEAD = offsetof(sp_tick_record, joints),
+        SP_HEARTBEAT_OFFSET = offsetof(sp_segment, heartbeat_ns),
+    };
+    """
+    ctypedef struct sp_loop_thread:
+        sp_loop *loop
+        int64_t start_ns
+    int sp_loop_thread_start(sp_loop_thread *) nogil
+    void sp_loop_thread_join(sp_loop_thread *) noexcept nogil
+    void sp_loop_request_stop(sp_loop *) noexcept nogil
+    void sp_loop_allow_start(sp_loop *) noexcept nogil
+    int sp_loop_entered(sp_loop *) noexcept nogil
+    int64_t sp_loop_thread_id(sp_loop *) noexcept nogil
+    enum: SP_STATE_HEAD
+    enum: SP_RECORD_HEAD
+    enum: SP_HEARTBEAT_OFFSET
+
+STATE_HEAD_BYTES = SP_STATE_HEAD
+JOINT_STATE_BYTES = sizeof(sp_joint_state)
+RECORD_HEAD_BYTES = SP_RECORD_HEAD
+JOINT_RECORD_BYTES = sizeof(sp_joint_record)
+STATS_BYTES = sizeof(sp_loop_stats)
+ORDER_BYTES = sizeof(sp_order)
+ENTER_LIMIT_S = 5.0
+
+
+def mode_name(int mode):
+    """off, ready, running, holding or stopped."""
+    return sp_mode_name(<sp_mode>mode).decode()
+
+
+cdef class Loop:
+    """One native thread for the joints of a bus.
+
+    ``plan``: a LoopPlan (periods, joint kinds, limits). ``segment``: the controller's, mapped to write, with
+    parts ``stats_part``, and mailbox ``state``, ring ``records``. ``orders``: mailboxes of orders, all of
+    which must say run. ``trajectories``: where the policy publishes. ``clock``: a ManualClock for lock-step.
+
+    Thread contract: one thread makes, starts and stops it; ``tick`` only while it is not started.
+    """
+
+    cdef sp_loop *loop
+    cdef sp_loop_thread thread
+    cdef bint running
+    cdef object owners
+
+    def __init__(self, plan, FeetechBus bus not None, Segment segment not None, int stats_part,
+                 Mailbox state not None, Ring records, orders, Mailbox trajectories, ManualClock clock=None):
+        cdef sp_loop_config config
+        cdef Mailbox order
+        if not 1 <= len(orders) <= 4:
+            raise ValueError(f"a loop obeys 1 to 4 givers of orders, not {len(orders)}")
+        if len(plan.limits) != bus.bus.count or not len(plan.grippers) == len(plan.emergency) == len(plan.limits):
+            raise ValueError("plan and bus disagree about how many joints there are")
+        segment.require_writable()
+        config.dt_ns = plan.dt_ns
+        config.read_budget_ns = plan.read_budget_ns
+        config.joint_age_limit_ns = plan.joint_age_limit_ns
+        config.missed_to_hold = plan.missed_to_hold
+        config.joint_count = bus.bus.count
+        config.order_count = len(orders)
+        for j, ((low, high, v, a, jerk), (elow, ehigh, ev, ea, ejerk), gripper) in enumerate(
+            zip(plan.limits, plan.emergency, plan.grippers)
+        ):
+            config.limits[j] = sp_limits(low, high, v, a, jerk)
+            config.emergency[j] = sp_limits(elow, ehigh, ev, ea, ejerk)
+            config.kinds[j] = SP_JOINT_GRIPPER if gripper else SP_JOINT_ARM
+        for i, giver in enumerate(orders):
+            order = giver
+            config.orders[i] = order.box
+        config.trajectories = NULL if trajectories is None else trajectories.box
+        config.state = state.box
+        config.records = NULL if records is None else records.ring
+        config.record_tail = NULL if records is None else records.tail
+        config.stats = <sp_loop_stats *>segment.part(stats_part, sizeof(sp_loop_stats))
+        config.heartbeat_ns = <void *>(<uint8_t *>segment.memory + SP_HEARTBEAT_OFFSET)
+        config.realtime = sp_realtime_request(plan.fifo_priority, plan.lock_memory, plan.cpu)
+        if self.loop == NULL:
+            self.loop = <sp_loop *>calloc(1, sizeof(sp_loop))
+            if self.loop == NULL:
+                raise MemoryError()
+        sp_loop_init(self.loop, &config, sp_clock_monotonic() if clock is None else sp_clock_manual(&clock.clock),
+                     sp_feetech_bus_view(&bus.bus))
+        self.owners = (bus, segment, state, records, orders, trajectories, clock)
+
+    def __dealloc__(self):
+        if self.running:
+            sp_loop_request_stop(self.loop)
+            with nogil:
+                sp_loop_thread_join(&self.thread)
+        free(self.loop)
+
+    def tick(self, int64_t tick_ns, int64_t skipped=0):
+        """One tick for the slot at ``tick_ns``, here and now. For lock-step; not while it is started."""
+        if self.running:
+            raise RuntimeError("the loop runs by itself")
+        with nogil:
+            sp_loop_tick(self.loop, tick_ns, skipped)
+
+    def start(self, start_ns=None):
+        """Starts the thread; its first tick is at ``start_ns``. Returns once real time was asked for."""
+        if self.running:
+            raise RuntimeError("the loop runs already")
+        sp_loop_allow_start(self.loop)
+        self.thread.loop = self.loop
+        self.thread.start_ns = sp_monotonic_ns() + 2_000_000 if start_ns is None else start_ns
+        failure = sp_loop_thread_start(&self.thread)
+        if failure:
+            raise OSError(failure, "the loop's thread could not be made")
+        self.running = True
+        deadline = time.monotonic() + ENTER_LIMIT_S
+        while not sp_loop_entered(self.loop):
+            if time.monotonic() > deadline:
+                raise TimeoutError("the loop's thread did not start")
+            time.sleep(0.0005)
+
+    def stop(self):
+        """Ends the thread after its tick. The motors keep their last goal."""
+        if self.running:
+            sp_loop_request_stop(self.loop)
+            with nogil:
+                sp_loop_thread_join(&self.thread)
+            self.running = False
+
+    @property
+    def mode(self):
+        return sp_mode_name(self.loop.mode).decode()
+
+    @property
+    def thread_id(self):
+        """The kernel's id of the loop's thread, once started."""
+        return sp_loop_thread_id(self.loop)
+
+    @property
+    def realtime(self):
+        """What the kernel granted: name -> None (granted), "not asked", or the reason in words."""
+        cdef sp_realtime_report report = self.loop.realtime
+        words = {0: None, -1: "not asked"}
+        return {
+            name: words[code] if code in words else os.strerror(code)
+            for name, code in (("fifo", report.fifo), ("mlock", report.memory_lock),
+                               ("affinity", report.affinity), ("timer_slack", report.timer_slack))
+        }
+
+
+cdef class LoopStats:
+    """The controller's counters and histograms in part ``part`` of its segment, read from anywhere."""
+
+    cdef Segment segment
+    cdef const sp_loop_stats *stats
+
+    def __init__(self, Segment segment not None, int part):
+        self.segment = segment
+        self.stats = <const sp_loop_stats *>segment.part(part, sizeof(sp_loop_stats))
+
+    def read(self):
+        """Counts, and histograms as quantiles in ns."""
+        cdef const sp_loop_stats *s = self.stats
+        return {
+            "ticks": s.ticks,
+            "skipped_slots": s.skipped_slots,
+            "running_ticks": s.running_ticks,
+            "limited_ticks": s.limited_ticks,
+            "starved_ticks": s.starved_ticks,
+            "switches": s.switches,
+            "accepted": s.verdicts[0],
+            "rejected": {"bad_shape": s.verdicts[1], "not_finite": s.verdicts[2], "stale": s.verdicts[3],
+                         "future": s.verdicts[4]},
+            "holds": s.holds,
+            "minor_faults": s.minor_faults,
+            "major_faults": s.major_faults,
+            "bus_cycles": s.bus.cycles,
+            "missing_replies": s.bus.missing_replies,
+            "bad_packets": s.bus.bad_packets,
+            "failed_writes": s.bus.failed_writes,
+            "seam": {"position": s.seam_position, "velocity": s.seam_velocity, "acceleration": s.seam_acceleration},
+            "jerk_square_sum": s.jerk_square_sum,
+            "jerk_count": s.jerk_count,
+            "late": quantiles(&s.late),
+            "bus_cycle": quantiles(&s.bus_cycle),
+            "compute": quantiles(&s.compute),
+            "age": quantiles(&s.age),
+            "blend": quantiles(&s.blend),
+        }
