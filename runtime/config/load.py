@@ -42,9 +42,12 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         with Path(path).open("rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise ConfigError([_unreadable(error)], str(path)) from error
+        hint = "the robots that come with Spinal are in launch/robots"
+        raise ConfigError([unreadable(error, "the file", hint)], str(path)) from error
     if len(data) > MAX_FILE_BYTES:
-        problem = Problem("", f"is larger than {MAX_FILE_BYTES >> 20} MiB", "this is not a settings file")
+        problem = Problem(
+            "the file", f"is larger than {MAX_FILE_BYTES >> 20} MiB", "this is not a settings file"
+        )
         raise ConfigError([problem], str(path))
     try:
         return tomllib.loads(data.decode())
@@ -52,15 +55,16 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         line = data.count(b"\n", 0, error.start) + 1
         problem = Problem(f"line {line}", "is not UTF-8 text", "save the file as UTF-8")
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        problem = Problem("", f"is not TOML: {error}", "strings need quotes, and a section is [name]")
+        problem = Problem("the file", f"is not TOML: {error}", "strings need quotes, and a section is [name]")
     raise ConfigError([problem], str(path), "correct the line and run the command again")
 
 
-def _unreadable(error: OSError) -> Problem:
+def unreadable(error: OSError, path: str, absent: str) -> Problem:
+    """Why a file cannot be read; ``absent`` is the hint when it is not there."""
     if isinstance(error, FileNotFoundError):
-        return Problem("", "there is no such file", "the robots that come with Spinal are in launch/robots")
+        return Problem(path, "is not there", absent)
     if isinstance(error, IsADirectoryError):
-        return Problem("", "is a folder", "name the TOML file in it")
+        return Problem(path, "is a folder", "name the file in it")
     if isinstance(error, PermissionError):
-        return Problem("", "may not be read by this user", "run as its owner, or: chmod u+r on the file")
-    return Problem("", f"cannot be read: {error.strerror}", "look at the path and the disk")
+        return Problem(path, "may not be read by this user", "run as its owner, or: chmod a+r on the file")
+    return Problem(path, f"cannot be read: {error.strerror}", "look at the path and the disk")

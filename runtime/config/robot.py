@@ -196,6 +196,9 @@ class RobotConfig(Section):
     schema_version: Literal[1] = Field(alias="schema", description="the version of this file format: 1")
     name: Name = Field(description="the robot's name")
     description: str = Field(default="", description="one line for people")
+    embodiment: Name | None = Field(
+        default=None, description="the kind of robot that policies are trained for; the name when absent"
+    )
     control: ControlSettings = Field(description="the servo loop")
     policy: PolicySettings | None = Field(
         default=None, description="the model that runs; without one the robot only follows a planner's chunks"

@@ -17,12 +17,17 @@ NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 PORT_PATTERN = r"^(sim|/.+)$"
 PROVIDER_PATTERN = r"^\w+ExecutionProvider$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
+STREAM_PATTERN = (
+    r"^(joint_position|joint_velocity|command|prefix|mask|noise"
+    r"|stream:[a-z][a-z0-9_]*\.(position|yaw|velocity))$"
+)
 
 PATTERNS = {
     NAME_PATTERN: "must be small letters, digits and underscores, with a letter first",
     PORT_PATTERN: 'must be "sim" or a path that begins with /',
     PROVIDER_PATTERN: "must be a name that ends in ExecutionProvider",
     SHA256_PATTERN: "must be 64 hexadecimal digits in small letters",
+    STREAM_PATTERN: "must be the name of a stream",
 }
 """What each form that a string may have is called in an error."""
 

@@ -75,7 +75,7 @@ class _Place:
             self.path = joint_label(part, raw) if self.path == "joints" else f"{self.path}[{part}]"
             self._raw = raw
         elif part == "[key]":  # a key itself is wrong: the path already ends in it
-            self.path = _join(self.path, "(name)")
+            self.path += " (the name)"
         else:
             self.path = _join(self.path, part)
             self._raw = self._raw.get(part) if isinstance(self._raw, Mapping) else None

@@ -1,0 +1,1 @@
+"""The command line: ``main.py`` finds a command in a table, every other file is one command."""

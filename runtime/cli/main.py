@@ -1,0 +1,83 @@
+"""The command ``spinal``: finds a subcommand in a table and runs it.
+
+Only the module of the command that is asked for is imported, so that a light command stays fast. Each
+module has ``add_parser(subparsers)``, which sets ``run`` as a default, and ``run(args) -> int``.
+
+An expected failure is printed on stderr as its message and ``next: <hint>``, and leaves with the exit code
+of its class (see ``runtime.errors``); 130 is an interrupt from the
+keyboard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from spinal import __version__
+from spinal.runtime.errors import SpinalError
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+READER_GONE = 141
+"""Exit code when what reads the output has closed it, as shells have it for SIGPIPE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A subcommand: the module that has it, and its line in the help."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "check": Command(
+        "spinal.runtime.cli.check", "check a robot file, its policy and its buses; moves nothing"
+    ),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code; ``argv`` defaults to the process's own."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    wanted = next((word for word in arguments if not word.startswith("-")), "")
+    options = _parser(wanted).parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        code = run(options)
+        sys.stdout.flush()
+        return code
+    except SpinalError as error:
+        print(f"spinal: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"next: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader went away; nothing more can be said, at exit neither
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+
+
+def _parser(wanted: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="spinal", description="Runs a learned policy on a robot, smoothly and within its limits."
+    )
+    parser.add_argument("--version", action="version", version=f"spinal {__version__}")
+    subparsers: Any = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        if name == wanted:
+            import_module(command.module).add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=command.help)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
