@@ -1,0 +1,1 @@
+"""The simulated world behind the servo emulator: an arm, a task and a pose sensor."""
