@@ -19,7 +19,7 @@ cdef class SerialLine:
         self.transport = sp_serial_transport(&self.line)
 
     @property
-    def transport_address(self):
+    def address(self):
         """Where the C transport lies, for a bus."""
         return <size_t>&self.transport
 
@@ -28,14 +28,14 @@ cdef class FeetechBus:
     """Joints on one Feetech line.
 
     ``joints``: per joint (id, zero_count, unit_per_count, count_min, count_max), unit rad or m.
-    ``transport``: whatever has a ``transport_address``: a SerialLine or an emulator's memory transport.
+    ``transport``: whatever has a ``address``: a SerialLine or an emulator's memory transport.
     ``clock``: a ManualClock for lock-step, None for CLOCK_MONOTONIC.
     Raises ValueError for joints that the protocol cannot carry.
     """
 
     def __init__(self, joints, int baud, transport not None, ManualClock clock=None):
         cdef sp_feetech_joint plan[32]
-        cdef size_t address = transport.transport_address
+        cdef size_t address = transport.address
         if len(joints) > DEF_SERVOS:
             raise ValueError(f"{len(joints)} joints on one bus: at most {DEF_SERVOS}")
         for i, (servo, zero_count, unit_per_count, count_min, count_max) in enumerate(joints):

@@ -1,0 +1,81 @@
+"""From a robot file to the native loop: periods, limits, and the bus that it drives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spinal.native.clock import ManualClock
+from spinal.native.feetech_bus import FeetechBus
+from spinal.runtime.config.joints import Joint
+from spinal.runtime.config.limits import JointLimits, command_limits, emergency_limits
+from spinal.runtime.config.robot import RobotConfig
+from spinal.runtime.errors import BusError
+
+if TYPE_CHECKING:
+    from spinal.native.feetech_bus import NativeTransport
+
+
+@dataclass(frozen=True, slots=True)
+class LoopPlan:
+    """What ``spinal.native.loop.Loop`` needs to know; see ``native/core/loop.h``."""
+
+    dt_ns: int
+    read_budget_ns: int
+    joint_age_limit_ns: int
+    missed_to_hold: int
+    limits: tuple[JointLimits, ...]
+    emergency: tuple[JointLimits, ...]
+    grippers: tuple[bool, ...]
+    fifo_priority: int
+    lock_memory: bool
+    cpu: int = -1
+
+
+def the_bus(robot: RobotConfig) -> str:
+    """The name of the robot's one bus. Raises BusError when it has several: one loop drives one line so far."""
+    if len(robot.buses) != 1:
+        raise BusError(
+            f"{robot.name} has {len(robot.buses)} buses ({', '.join(robot.buses)}); one is supported so far",
+            hint="put all motors on one bus, or run one robot file per bus",
+        )
+    (name,) = robot.buses
+    protocol = robot.buses[name].protocol
+    if protocol != "feetech":
+        raise BusError(
+            f'bus {name} speaks "{protocol}", for which there is no native driver',
+            hint='use protocol = "feetech"',
+        )
+    return name
+
+
+def loop_plan(robot: RobotConfig) -> LoopPlan:
+    """The plan of the loop that drives all joints of ``robot``."""
+    bus = robot.buses[the_bus(robot)]
+    wants_realtime = robot.control.realtime != "off"
+    return LoopPlan(
+        dt_ns=robot.control.period_ns,
+        read_budget_ns=bus.reply_timeout_us * 1000,
+        joint_age_limit_ns=bus.max_age_ms * 1_000_000,
+        missed_to_hold=robot.control.missed_to_hold,
+        limits=tuple(command_limits(joint) for joint in robot.joints),
+        emergency=tuple(emergency_limits(joint) for joint in robot.joints),
+        grippers=tuple(joint.kind == "gripper" for joint in robot.joints),
+        fifo_priority=robot.control.fifo_priority if wants_realtime else 0,
+        lock_memory=wants_realtime,
+    )
+
+
+def feetech_bus(robot: RobotConfig, transport: NativeTransport, clock: ManualClock | None = None) -> FeetechBus:
+    """The robot's bus over ``transport``."""
+    bus = robot.buses[the_bus(robot)]
+    return FeetechBus([_wire_joint(joint) for joint in robot.joints], bus.baud, transport, clock)
+
+
+def _wire_joint(joint: Joint) -> tuple[int, float, float, float, float]:
+    """(id, zero_count, unit_per_count, count_min, count_max) of a joint."""
+    ends = [
+        joint.count_at_zero + joint.counts_per_unit * position
+        for position in (joint.limits.position_min, joint.limits.position_max)
+    ]
+    return joint.id, float(joint.count_at_zero), 1 / joint.counts_per_unit, min(ends), max(ends)

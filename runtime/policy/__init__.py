@@ -1,0 +1,1 @@
+"""Observation -> ONNX -> decode -> waypoints, at the policy's rate, in a process of its own."""

@@ -1,0 +1,85 @@
+"""Putting the newest samples of everything at one instant, each with its age."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spinal.runtime.pose_filter import PoseFilter
+from spinal.runtime.segments import PoseReader, StateReader
+from spinal.runtime.types import Observation, State, StreamValue
+
+LONGEST_CARRY_NS = 20_000_000
+"""A commanded motion is carried no further than this beyond its instant: a stopped loop commands nothing."""
+
+
+@dataclass
+class PoseInput:
+    """One pose stream: where it arrives, and the filter behind it."""
+
+    reader: PoseReader
+    filter: PoseFilter
+    max_age_ns: int
+
+
+class Observer:
+    """Builds observations from the controller's state and the pose streams. One thread.
+
+    ``missing`` says after each call why there was no observation; too old is missing, never silently reused.
+    """
+
+    def __init__(self, state: StateReader, streams: dict[str, PoseInput], joints_max_age_ns: int) -> None:
+        self._state = state
+        self._streams = streams
+        self._joints_max_age_ns = joints_max_age_ns
+        self.missing: str | None = "nothing was observed yet"
+        self.newest: State | None = None
+
+    def observe(self, now_ns: int) -> Observation | None:
+        """The observation at ``now_ns``, or None (see ``missing``)."""
+        state = self.newest = self._state.read()
+        values = {name: self._stream_value(name, now_ns) for name in self._streams}
+        if state is None:
+            self.missing = "the controller has published no state"
+            return None
+        joints_age_ns = int(now_ns - state.stamp_ns.min())
+        if joints_age_ns > self._joints_max_age_ns:
+            self.missing = f"a joint's sample is {joints_age_ns // 1_000_000} ms old"
+            return None
+        streams = {name: value for name, value in values.items() if value is not None}
+        if len(streams) < len(values):
+            return None
+        self.missing = None
+        age_s = (now_ns - state.stamp_ns) * 1e-9
+        return Observation(
+            stamp_ns=now_ns,
+            position=state.position + state.velocity * age_s,
+            velocity=state.velocity,
+            command=_carried(state, now_ns),
+            joints_age_ns=joints_age_ns,
+            streams=streams,
+        )
+
+    def _stream_value(self, name: str, now_ns: int) -> StreamValue | None:
+        stream = self._streams[name]
+        for sample in stream.reader.take():
+            stream.filter.update(sample.capture_ns, sample.x, sample.y, sample.z, sample.yaw)
+        estimate = stream.filter.at(now_ns)
+        if estimate is None or estimate.age_ns > stream.max_age_ns:
+            age = "no sample yet" if estimate is None else f"{estimate.age_ns // 1_000_000} ms old"
+            self.missing = f"stream {name}: {age}"
+            return None
+        return StreamValue(
+            position_m=estimate.position_m,
+            velocity_m_s=estimate.velocity_m_s,
+            yaw_rad=estimate.yaw_rad,
+            capture_ns=now_ns - estimate.age_ns,
+        )
+
+
+def _carried(state: State, now_ns: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """The commanded motion at ``now_ns``, carried from its own instant at constant acceleration."""
+    dt = min(max(0, now_ns - state.command_ns), LONGEST_CARRY_NS) * 1e-9
+    p, v, a = state.commanded.T
+    return np.stack([p + v * dt + 0.5 * a * dt * dt, v + a * dt, a], axis=1)

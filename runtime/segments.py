@@ -1,0 +1,171 @@
+"""Which process of a robot writes what into shared memory, and how the others read it.
+
+    controller  stats, state mailbox, ring of tick records
+    policy      trajectory mailbox, report mailbox
+    link        order mailbox, report mailbox
+    supervisor  order mailbox, tail of the record ring
+    sim         pose mailbox (a short history), report mailbox
+
+One mapping per writer. Its owner, the supervisor, makes and lays it out, then hands the descriptor that can
+write to the one process and read-only ones to the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from spinal.native import layout
+from spinal.native.loop import STATS_BYTES
+from spinal.native.shared import Mailbox, Ring, Segment
+from spinal.native.trajectory import LARGEST_BYTES
+from spinal.runtime.types import State
+
+RECORD_SLOTS = 4096
+"""16 s of ticks at 250 Hz until a reader must have come by."""
+POSE_SLOTS = 64
+REPORT_BYTES = 4096
+"""The longest report: a msgpack map behind its length."""
+
+
+class Writer(StrEnum):
+    """The processes that write."""
+
+    CONTROLLER = "controller"
+    POLICY = "policy"
+    LINK = "link"
+    SUPERVISOR = "supervisor"
+    SIM = "sim"
+
+
+CONTROLLER_STATS, CONTROLLER_STATE, CONTROLLER_RECORDS = range(3)
+POLICY_TRAJECTORY, POLICY_REPORT = range(2)
+LINK_ORDER, LINK_REPORT = range(2)
+SUPERVISOR_ORDER, SUPERVISOR_TAIL = range(2)
+SIM_POSE, SIM_REPORT = range(2)
+
+
+def create(writer: Writer, joints: int) -> Segment:
+    """A new segment for ``writer``, laid out, with no writer yet."""
+    state_bytes = layout.state_dtype(joints).itemsize
+    record_bytes = layout.record_dtype(joints).itemsize
+    report = (REPORT_BYTES, 4)
+    mailboxes: dict[int, tuple[int, int]]
+    other: dict[int, int] = {}
+    match writer:
+        case Writer.CONTROLLER:
+            mailboxes = {CONTROLLER_STATE: (state_bytes, 8)}
+            other = {CONTROLLER_STATS: STATS_BYTES, CONTROLLER_RECORDS: Ring.size(record_bytes, RECORD_SLOTS)}
+        case Writer.POLICY:
+            mailboxes = {POLICY_TRAJECTORY: (LARGEST_BYTES, 4), POLICY_REPORT: report}
+        case Writer.LINK:
+            mailboxes = {LINK_ORDER: (layout.ORDER.itemsize, 4), LINK_REPORT: report}
+        case Writer.SUPERVISOR:
+            mailboxes = {SUPERVISOR_ORDER: (layout.ORDER.itemsize, 4)}
+            other = {SUPERVISOR_TAIL: 64}
+        case Writer.SIM:
+            mailboxes = {SIM_POSE: (layout.POSE_SAMPLE.itemsize, POSE_SLOTS), SIM_REPORT: report}
+    sizes = {part: Mailbox.size(size, slots) for part, (size, slots) in mailboxes.items()} | other
+    segment = Segment.create(writer.value, [sizes[part] for part in sorted(sizes)])
+    for part, (size, slots) in mailboxes.items():
+        Mailbox.format(segment, part, size, slots)
+    if writer is Writer.CONTROLLER:
+        Ring.format(segment, CONTROLLER_RECORDS, record_bytes, RECORD_SLOTS)
+    return segment
+
+
+class StateReader:
+    """Reads the controller's newest state. One thread."""
+
+    def __init__(self, controller: Segment, joints: int) -> None:
+        self._mailbox = Mailbox(controller, CONTROLLER_STATE)
+        self._record = np.zeros(1, layout.state_dtype(joints))
+        self._bytes = self._record.view(np.uint8)
+
+    def read(self) -> State | None:
+        """The newest state, or None while there is none."""
+        if not self._mailbox.read_latest(self._bytes):
+            return None
+        head = self._record[0]
+        joints = head["joints"]
+        return State(
+            tick=int(head["tick"]),
+            tick_ns=int(head["tick_ns"]),
+            command_ns=int(head["command_ns"]),
+            mode=int(head["mode"]),
+            conditions=int(head["conditions"]),
+            trajectory_id=int(head["trajectory_id"]),
+            observation_stamp_ns=int(head["observation_stamp_ns"]),
+            switch_ns=int(head["switch_ns"]),
+            at_rest=bool(head["at_rest"]),
+            position=joints["position"].copy(),
+            velocity=joints["velocity"].copy(),
+            load=joints["load"].copy(),
+            stamp_ns=joints["stamp_ns"].copy(),
+            commanded=np.stack(
+                [joints["commanded_position"], joints["commanded_velocity"], joints["commanded_acceleration"]],
+                axis=1,
+            ),
+        )
+
+
+class OrderWriter:
+    """Gives the loop orders: run, hold or stop, valid for a while."""
+
+    def __init__(self, segment: Segment, part: int) -> None:
+        self._mailbox = Mailbox(segment, part)
+        self._record = np.zeros(1, layout.ORDER)
+        self._bytes = self._record.view(np.uint8)
+
+    def give(self, kind: int, now_ns: int, valid_for_ns: int, goal: int = 0) -> None:
+        """``kind``: layout.ORDER_RUN, ORDER_HOLD or ORDER_STOP. Not renewed in time, it counts as hold."""
+        self._record[0] = (now_ns, now_ns + valid_for_ns, kind, goal)
+        self._mailbox.publish(self._bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class PoseSample:
+    """One sample of a pose stream as it crossed shared memory."""
+
+    capture_ns: int
+    arrival_ns: int
+    x: float
+    y: float
+    z: float
+    yaw: float
+
+
+class PoseWriter:
+    """Publishes samples of a pose stream."""
+
+    def __init__(self, segment: Segment, part: int) -> None:
+        self._mailbox = Mailbox(segment, part)
+        self._record = np.zeros(1, layout.POSE_SAMPLE)
+        self._bytes = self._record.view(np.uint8)
+
+    def publish(self, sample: tuple[int, int, float, float, float, float]) -> None:
+        """(capture_ns, arrival_ns, x, y, z, yaw): m and rad."""
+        self._record[0] = sample
+        self._mailbox.publish(self._bytes)
+
+
+class PoseReader:
+    """Every sample since the last call, oldest first; what was overwritten meanwhile is skipped."""
+
+    def __init__(self, segment: Segment, part: int) -> None:
+        self._mailbox = Mailbox(segment, part)
+        self._record = np.zeros(1, layout.POSE_SAMPLE)
+        self._bytes = self._record.view(np.uint8)
+        self._next = max(1, self._mailbox.latest - self._mailbox.slots // 2)
+
+    def take(self) -> list[PoseSample]:
+        """The samples that are new."""
+        newest = self._mailbox.latest
+        samples = []
+        for number in range(max(self._next, newest - self._mailbox.slots + 2), newest + 1):
+            if self._mailbox.read(number, self._bytes):
+                samples.append(PoseSample(*self._record[0].item()))
+        self._next = newest + 1
+        return samples

@@ -1,0 +1,109 @@
+"""The steps of an action, one frozen type each, in the order in which they happen.
+
+    State -> Observation -> Chunk -> Trajectory -> (in the tick: Setpoint -> Command)
+
+Every instant is CLOCK_MONOTONIC in integer ns. Arrays over joints follow the robot file's order; units are
+rad for arm joints and m for grippers, per second where it says velocity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the tick measured last and what it commanded last."""
+
+    tick: int
+    tick_ns: int
+    command_ns: int
+    """The instant that ``commanded`` belongs to."""
+    mode: int
+    conditions: int
+    trajectory_id: int
+    observation_stamp_ns: int
+    """Of the observation that the trajectory in force answers; 0: none in force."""
+    switch_ns: int
+    at_rest: bool
+    position: Array
+    velocity: Array
+    load: Array
+    stamp_ns: NDArray[np.int64]
+    """Per joint, the instant of its sample."""
+    commanded: Array
+    """[joint, 3]: position, velocity, acceleration."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamValue:
+    """An external sensor's estimate, carried to the observation's instant."""
+
+    position_m: Array
+    velocity_m_s: Array
+    yaw_rad: float
+    capture_ns: int
+    """When the newest sample in it was true."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Everything that a policy may see, put at one instant."""
+
+    stamp_ns: int
+    position: Array
+    velocity: Array
+    command: Array
+    """[joint, 3]: the commanded motion at ``stamp_ns``."""
+    joints_age_ns: int
+    """Of the oldest joint sample."""
+    streams: Mapping[str, StreamValue]
+
+    @property
+    def sensor_stamp_ns(self) -> int:
+        """Capture of the oldest external sample in it; the observation's own instant without streams."""
+        return min((value.capture_ns for value in self.streams.values()), default=self.stamp_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What a policy answered: actions with absolute times, and what they answer."""
+
+    observation_stamp_ns: int
+    sensor_stamp_ns: int
+    first_ns: int
+    """The instant at which ``actions[0]`` is to be reached."""
+    step_ns: int
+    actions: Array
+    """[step, joint], absolute joint targets."""
+    decoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """Timed waypoints for the tick: a cubic spline per arm joint, steps for grippers."""
+
+    observation_stamp_ns: int
+    sensor_stamp_ns: int
+    published_ns: int
+    origin_ns: int
+    step_ns: int
+    fresh_for_ns: int
+    blend_min_ns: int
+    blend_max_ns: int
+    blend_share: float
+    position: Array
+    """[waypoint, joint]"""
+    curvature: Array
+    """[waypoint, joint]: second derivative of the spline at the waypoint."""
+
+    @property
+    def end_ns(self) -> int:
+        """The instant of the last waypoint."""
+        return self.origin_ns + (len(self.position) - 1) * self.step_ns
