@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from spinal.runtime.config.cross import row_label
 from spinal.runtime.config.load import read_toml
 from spinal.runtime.config.model_file import inspect_model
 from spinal.runtime.config.section import SHA256_PATTERN, STREAM_PATTERN, Name, Section, refuse
@@ -180,7 +181,7 @@ def _input_problems(card: PolicyCard) -> list[Problem]:
     problems = []
     first: dict[str, int] = {}
     for index, tensor in enumerate(card.inputs):
-        path = f"inputs[{index}] ({tensor.name})"
+        path = row_label("inputs", index, {"name": tensor.name})
         if first.setdefault(tensor.name, index) != index:
             hint = "a tensor stands here once"
             problems.append(Problem(f"{path}.name", f"is also inputs[{first[tensor.name]}]", hint))

@@ -20,10 +20,10 @@ def cross_problems(robot: Table) -> list[Problem]:
     return [*_wiring(robot), *_rates(robot), *_simulation(robot), *_endpoints(robot)]
 
 
-def joint_label(index: int, joint: object) -> str:
-    """How a path names a joint: ``joints[2] (elbow_flex)``."""
-    name = _table(joint).get("name")
-    return f"joints[{index}] ({name})" if isinstance(name, str) and name else f"joints[{index}]"
+def row_label(rows: str, index: int, row: object) -> str:
+    """How a path names a row of a list of tables: ``joints[2] (elbow_flex)``."""
+    name = _table(row).get("name")
+    return f"{rows}[{index}] ({name})" if isinstance(name, str) and name else f"{rows}[{index}]"
 
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str) -> str:
@@ -42,7 +42,7 @@ def _wiring(robot: Table) -> Iterator[Problem]:
     joints = [_table(joint) for joint in _items(robot.get("joints"))]
     for index, joint in enumerate(joints):
         label, name, bus, motor = (
-            joint_label(index, joint),
+            row_label("joints", index, joint),
             joint.get("name"),
             joint.get("bus"),
             joint.get("id"),
@@ -66,7 +66,7 @@ def _wiring(robot: Table) -> Iterator[Problem]:
             first = places[bus, motor]
             yield Problem(
                 f"{label}.id",
-                f"{motor} on bus {bus} already belongs to {joint_label(first, joints[first])}",
+                f"{motor} on bus {bus} already belongs to {row_label('joints', first, joints[first])}",
                 "give each motor on a bus its own id",
             )
     used = {joint.get("bus") for joint in joints if isinstance(joint.get("bus"), str)}

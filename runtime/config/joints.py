@@ -15,6 +15,9 @@ from pydantic import Field, model_validator
 from spinal.runtime.config.section import Name, Positive, Section, refuse
 from spinal.runtime.errors import Problem
 
+MAX_COUNT = 1 << 24
+"""No encoder of a robot joint counts further."""
+
 
 class ArmLimits(Section):
     """Bounds of every command to an arm joint while it runs; rad, rad/s, rad/s^2, rad/s^3."""
@@ -62,8 +65,12 @@ class GripperLimits(Section):
 class GripperLinkage(Section):
     """How the gripper's motor moves the jaws, taken as a straight line from closed to open."""
 
-    closed_count: int = Field(ge=0, description="the encoder count at which the jaws are closed (0 m)")
-    open_count: int = Field(ge=0, description="the encoder count at which the jaws are fully open")
+    closed_count: int = Field(
+        ge=0, le=MAX_COUNT, description="the encoder count at which the jaws are closed (0 m)"
+    )
+    open_count: int = Field(
+        ge=0, le=MAX_COUNT, description="the encoder count at which the jaws are fully open"
+    )
     stroke_m: Positive = Field(description="the jaw travel from closed to fully open, in m")
 
     @model_validator(mode="after")
@@ -87,14 +94,14 @@ class _Wired(Section):
     name: Name = Field(description="the joint's name, as the policy card calls it")
     bus: Name = Field(description="the one bus that the motor stands on, a name under [buses]")
     id: int = Field(ge=0, le=253, description="the motor's id on its bus")
-    counts_per_turn: int = Field(ge=2, le=2**24, description="encoder counts of one turn, e.g. 4096")
+    counts_per_turn: int = Field(ge=2, le=MAX_COUNT, description="encoder counts of one turn, e.g. 4096")
 
 
 class ArmJoint(_Wired):
     """A revolute joint; positions in rad."""
 
     kind: Literal["arm"] = Field(description='"arm" for a revolute joint')
-    zero_count: int = Field(ge=0, description="the encoder count at 0 rad")
+    zero_count: int = Field(ge=0, le=MAX_COUNT, description="the encoder count at 0 rad")
     direction: Literal[-1, 1] = Field(description="1 when the count rises with the angle, -1 when it falls")
     limits: ArmLimits = Field(description="the bounds of normal running")
     emergency: EmergencyLimits = Field(description="what an emergency brake may use")

@@ -160,13 +160,15 @@ class PoseStream(Section):
 class LinkSettings(Section):
     """[link]: where planners reach the robot. Loopback and ipc only: a tunnel brings them from afar."""
 
-    command_endpoint: str = Field(
-        default="tcp://127.0.0.1:5740",
-        description="where commands and plans arrive, tcp on loopback or ipc://",
+    command_endpoint: str | None = Field(
+        default=None,
+        description="where commands and plans arrive, tcp on loopback or ipc://; the robot's own runtime"
+        " directory when absent",
     )
-    state_endpoint: str = Field(
-        default="tcp://127.0.0.1:5741",
-        description="where the robot's state is published, tcp on loopback or ipc://",
+    state_endpoint: str | None = Field(
+        default=None,
+        description="where the robot's state is published, tcp on loopback or ipc://; the robot's own runtime"
+        " directory when absent",
     )
     plan_deadline_ms: int = Field(
         default=1000, ge=1, le=600_000, description="how long a plan is valid that names no deadline, in ms"
@@ -175,8 +177,8 @@ class LinkSettings(Section):
 
     @field_validator("command_endpoint", "state_endpoint")
     @classmethod
-    def _local(cls, endpoint: str) -> str:
-        complaint = _endpoint_complaint(endpoint)
+    def _local(cls, endpoint: str | None) -> str | None:
+        complaint = _endpoint_complaint(endpoint) if endpoint is not None else ""
         if complaint:
             hint = "use tcp://127.0.0.1:PORT or ipc:///run/spinal/NAME, and a tunnel from another machine"
             refuse([Problem("", complaint, hint)])

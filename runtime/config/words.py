@@ -13,7 +13,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from spinal.runtime.config.cross import did_you_mean, joint_label
+from spinal.runtime.config.cross import did_you_mean, row_label
 from spinal.runtime.config.section import CROSS_CHECK, PATTERNS
 from spinal.runtime.errors import Problem
 
@@ -72,7 +72,7 @@ class _Place:
     def _extend(self, part: int | str) -> None:
         if isinstance(part, int):
             raw = self._raw[part] if isinstance(self._raw, list | tuple) and part < len(self._raw) else None
-            self.path = joint_label(part, raw) if self.path == "joints" else f"{self.path}[{part}]"
+            self.path = row_label(self.path, part, raw)
             self._raw = raw
         elif part == "[key]":  # a key itself is wrong: the path already ends in it
             self.path += " (the name)"
@@ -105,13 +105,14 @@ def _problems(detail: ErrorDetails, place: _Place) -> list[Problem]:
 
 
 _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
-    "greater_than": lambda c: f"must be above {c['gt']:g}",
-    "greater_than_equal": lambda c: f"must be at least {c['ge']:g}",
-    "less_than": lambda c: f"must be below {c['lt']:g}",
-    "less_than_equal": lambda c: f"must be at most {c['le']:g}",
+    "greater_than": lambda c: f"must be above {c['gt']:.12g}",
+    "greater_than_equal": lambda c: f"must be at least {c['ge']:.12g}",
+    "less_than": lambda c: f"must be below {c['lt']:.12g}",
+    "less_than_equal": lambda c: f"must be at most {c['le']:.12g}",
     "finite_number": lambda c: "must be a finite number",
     "float_type": lambda c: "must be a number",
     "int_type": lambda c: "must be a whole number",
+    "int_parsing_size": lambda c: "must be a smaller whole number",
     "int_from_float": lambda c: "must be a whole number",
     "bool_type": lambda c: "must be true or false",
     "string_type": lambda c: "must be a string in quotes",
