@@ -163,3 +163,12 @@ def test_listening_robots_are_found(tmp_path):
     with LinkServer(places.of_robot("arm", environ)):
         (tmp_path / "spinal" / "idle").mkdir()
         assert places.listening_robots(environ) == ["arm"]
+
+
+def test_every_robots_name_can_sign_a_message(tmp_path):
+    name = "x" * 64
+    assert places.robot_directory(name, {}).name == name
+    with LinkServer(in_directory(tmp_path), src=name):
+        pass
+    with pytest.raises(ValueError, match="length"):
+        LinkServer(in_directory(tmp_path), src=name + "x")

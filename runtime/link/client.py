@@ -47,7 +47,7 @@ UNREADABLE = 0  # the sequence number in an Ack of a message whose own could not
 class PlannerClient:
     """One sender of goals. Thread contract: one thread. No call waits longer than its `timeout_ms`.
 
-    `src` names the sender, 1 to 32 letters, digits, dots, dashes and underscores: a second client with
+    `src` names the sender, 1 to 64 letters, digits, dots, dashes and underscores: a second client with
     the same name takes the session of the first over. `provenance` says who or what decides, for the
     record. Raises LinkError when the endpoint is not one.
     """

@@ -31,7 +31,7 @@ VERSION = VERSION_MAJOR << 8 | VERSION_MINOR
 INT63_MAX = (1 << 63) - 1
 Count = Annotated[int, Meta(ge=0, le=INT63_MAX)]
 Signed = Annotated[int, Meta(ge=-INT63_MAX, le=INT63_MAX)]
-Source = Annotated[str, Meta(max_length=32, pattern=r"^[A-Za-z0-9._-]+\Z")]
+Source = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9._-]+\Z")]  # also a robot's name
 Word = Annotated[str, Meta(max_length=32, pattern=r"^[a-z_]*\Z")]
 Text = Annotated[str, Meta(max_length=200, pattern=r"^[ -~]*\Z")]
 GoalKind = Literal["pick", "pause", "go_on", "stop"]

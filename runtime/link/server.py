@@ -26,6 +26,7 @@ from spinal.runtime.link.messages import (
     Goal,
     Heartbeat,
     Payload,
+    Source,
     StateReport,
     encode,
     encode_payload,
@@ -69,7 +70,7 @@ class LinkServer:
     Raises LinkError when an endpoint is not local (unless `allow_remote`), is in use, or its directory is
     open to others. With `allow_remote` nothing is encrypted and every host that reaches the port may
     command the robot: only for a network that is the robot's own. A tcp endpoint on loopback is open to
-    every user of this machine; ipc is not.
+    every user of this machine; ipc is not. ValueError for a `src` that a client would refuse to read.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class LinkServer:
         clock: Callable[[], int] = time.monotonic_ns,
         wall_clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        self._src = src
+        self._src = msgspec.convert(src, Source)
         self._gate = gate if gate is not None else Gate()
         self._clock = clock
         self._wall_clock = wall_clock
