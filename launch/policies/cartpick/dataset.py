@@ -1,0 +1,193 @@
+"""Records what the expert does on the pipeline: observations, executed commands, and where it was disturbed.
+
+A run is a few picks in a row, the arm carrying over from one to the next, so the data holds starts from
+rest, from the lift point with the jaw closed, and from wherever an interrupted pick left the arm.
+
+Most runs suffer bursts of disturbed execution, 40 to 200 ms each: an offset, a hold, a run-on, or a plan
+made from an old view. What is executed during a burst is no example to follow, but what the expert does
+after it is how one recovers, so windows that begin in a burst are kept and their disturbed steps only
+serve as the prefix. Noise on every single step, without bursts, teaches much less.
+"""
+
+import argparse
+import multiprocessing
+import time
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinal.drivers.sim import seeds
+from spinal.launch.policies.cartpick.expert import Expert, Truth
+from spinal.launch.policies.cartpick.pipeline import HORIZON, STEP_NS, Pipeline, chunk_of
+from spinal.runtime.types import Array, Observation
+
+PICKS_PER_RUN = 3
+AFTER_SUCCESS_STEPS = 26
+UNSEEN_STEPS = 3
+"""Steps after a block's appearance in which the filter may still show the old one."""
+OFFSET_SCALE = np.array([1.0, 1.0, 1.0, 1.0, 2.5, 0.05])
+
+
+class Recording(NamedTuple):
+    """Policy steps in order, n of them: the arrays of an observation, then what followed."""
+
+    joint_position: NDArray[np.float32]
+    joint_velocity: NDArray[np.float32]
+    command: NDArray[np.float32]
+    block_position: NDArray[np.float32]
+    block_yaw: NDArray[np.float32]
+    block_velocity: NDArray[np.float32]
+    executed: NDArray[np.float32]
+    """[n, 6], the position commanded one step (20 ms) after the observation."""
+    disturbed: NDArray[np.bool_]
+    seen: NDArray[np.bool_]
+    """Whether the block of the observation is the one the expert went for."""
+    segment: NDArray[np.int64]
+    """[n], rises with each pick: windows stay inside one."""
+    succeeded: NDArray[np.int64]
+    """[picks], 1 where the expert succeeded, disturbed or not."""
+
+
+class Disturbance:
+    """Bursts of disturbed execution at random, or none at all in one run of four."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._calm = rng.random() < 0.25
+        self._gap = int(rng.integers(0, 25))
+        self._left = 0
+        self._kind = 0
+        self._seen: deque[Truth] = deque(maxlen=12)
+
+    def disturb(self, expert: Expert, command: Array, truth: Truth, chunk: Array) -> Array | None:
+        """The chunk to execute in place of ``chunk``, or None while undisturbed."""
+        self._seen.append(truth)
+        if self._calm:
+            return None
+        rng, position = self._rng, command[:, 0]
+        if self._left == 0:
+            self._gap -= 1
+            if self._gap > 0:
+                return None
+            self._left = int(rng.integers(2, 11))
+            self._kind = int(rng.integers(4))
+            self._offset = rng.normal(size=6) * OFFSET_SCALE * rng.choice([0.01, 0.03, 0.06])
+            self._age = int(rng.integers(3, 12))
+        self._left -= 1
+        if self._left == 0:
+            self._gap = int(rng.integers(12, 40))
+        ahead = (np.arange(HORIZON) + 1)[:, None] * (STEP_NS * 1e-9)
+        if self._kind == 0:
+            disturbed: Array = chunk + self._offset * (0.5 + rng.random())
+        elif self._kind == 1:
+            disturbed = np.tile(position, (HORIZON, 1))
+        elif self._kind == 2:
+            disturbed = position + command[:, 1] * np.minimum(ahead, 0.1)
+        else:
+            disturbed = expert.plan(command, self._seen[max(0, len(self._seen) - 1 - self._age)])
+        return disturbed
+
+
+def record_run(pipeline: Pipeline, seed: int) -> Recording:
+    """One run of a few picks."""
+    rng = np.random.default_rng([seed, 11])
+    world, expert, disturbance = pipeline.world, Expert(), Disturbance(rng)
+    pipeline.reset(seed, "home" if rng.random() < 0.5 else "lifted")
+    observations: list[Observation] = []
+    executed, disturbed, seen, segment, succeeded = [], [], [], [], []
+    observation = pipeline.observe()
+    for pick in range(PICKS_PER_RUN):
+        if pick > 0:
+            world.respawn()
+        interrupt = int(rng.integers(10, 60)) if rng.random() < 0.15 else 10**9
+        steps = after = 0
+        while steps < interrupt and after < AFTER_SUCCESS_STEPS and world.outcome in (None, "success"):
+            truth = Truth.of(world)
+            actions = expert.plan(observation.command, truth)
+            other = disturbance.disturb(expert, observation.command, truth, actions)
+            pipeline.submit(chunk_of(observation, actions if other is None else other), observation)
+            pipeline.advance()
+            observations.append(observation)
+            observation = pipeline.observe()
+            executed.append(observation.command[:, 0])
+            disturbed.append(other is not None)
+            seen.append(pick == 0 or steps >= UNSEEN_STEPS)
+            segment.append(seed * PICKS_PER_RUN + pick)
+            steps += 1
+            after += world.outcome == "success"
+        if steps < interrupt:
+            succeeded.append(int(world.outcome == "success"))
+    return Recording(
+        joint_position=_rows([o.position for o in observations]),
+        joint_velocity=_rows([o.velocity for o in observations]),
+        command=_rows([o.command[:, 0] for o in observations]),
+        block_position=_rows([o.streams["block"].position_m for o in observations]),
+        block_yaw=_rows([[o.streams["block"].yaw_rad] for o in observations]),
+        block_velocity=_rows([o.streams["block"].velocity_m_s for o in observations]),
+        executed=_rows(executed),
+        disturbed=np.array(disturbed),
+        seen=np.array(seen),
+        segment=np.array(segment),
+        succeeded=np.array(succeeded),
+    )
+
+
+def _rows(values: Sequence[Array | list[float]]) -> NDArray[np.float32]:
+    return np.array(values, dtype=np.float32)
+
+
+def record(runs: int, processes: int, first: int = 0) -> Recording:
+    """``runs`` runs on the training seeds from the ``first`` on, in order, whatever the processes."""
+    numbers = [seeds.TRAINING[first + run] for run in range(runs)]
+    began, parts = time.monotonic(), []
+    with multiprocessing.Pool(processes, _start) as pool:
+        for part in pool.imap(_record, numbers, chunksize=8):
+            parts.append(part)
+            if len(parts) % 200 == 0:
+                print(f"{len(parts)}/{runs} runs, {time.monotonic() - began:.0f} s", flush=True)
+    return Recording(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+_pipeline: list[Pipeline] = []
+
+
+def _start() -> None:
+    _pipeline[:] = [Pipeline()]
+
+
+def _record(seed: int) -> Recording:
+    return record_run(_pipeline[0], seed)
+
+
+def save(recording: Recording, path: Path) -> None:
+    """Write a recording as .npz."""
+    np.savez_compressed(path, **recording._asdict())
+
+
+def load(path: Path) -> Recording:
+    """Read what ``save`` wrote."""
+    with np.load(path) as file:
+        return Recording(*(file[name] for name in Recording._fields))
+
+
+def main() -> None:
+    """Record the training set to a file."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--runs", type=int, default=3000)
+    parser.add_argument("--processes", type=int, default=2)
+    arguments = parser.parse_args()
+    recording = record(arguments.runs, arguments.processes)
+    save(recording, arguments.output)
+    print(
+        f"{len(recording.executed)} steps, {recording.disturbed.mean():.3f} disturbed, "
+        f"expert success under disturbance {recording.succeeded.mean():.4f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
