@@ -1,22 +1,9 @@
 # The emulated bus for other native modules; emulator.h and emulator_server.h document every name.
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-cdef extern from "clock.h" nogil:
-    ctypedef struct sp_manual_clock:
-        int64_t now_ns
-
-cdef extern from "transport.h" nogil:
-    ctypedef struct sp_transport:
-        void *context
-        int (*write)(void *context, const uint8_t *bytes, size_t count) noexcept
-        int (*read)(void *context, uint8_t *bytes, size_t capacity, int64_t deadline_ns) noexcept
-        int (*discard_input)(void *context) noexcept
-
-cdef extern from "histogram.h" nogil:
-    ctypedef struct sp_histogram:
-        uint64_t total
-        int64_t max_ns
-    int64_t sp_histogram_quantile_ns(const sp_histogram *histogram, double fraction) noexcept
+from spinal.native.clock cimport sp_manual_clock
+from spinal.native.histogram cimport sp_histogram
+from spinal.native.transport cimport sp_transport
 
 cdef extern from "emulator.h" nogil:
     enum:

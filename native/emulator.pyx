@@ -1,14 +1,27 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""The emulated servo bus for Python: a thin binding of ``core/emulator.h`` and ``core/emulator_server.h``."""
+"""The emulated servo bus for Python: a thin binding of ``core/emulator.h`` and ``core/emulator_server.h``.
+
+Those headers hold the model (wire time, register rules, profile) and the thread contract: one thread is the
+wire side, one the physics side. Methods say which they are. Indices follow the order of ``ids``; shaft
+counts are 4096 a turn, times are nanoseconds of the monotonic or a manual clock.
+"""
 
 import os
 from typing import NamedTuple
 
-from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
+
+from spinal.native.histogram cimport sp_histogram_quantile_ns
 
 
 class Drive(NamedTuple):
+    """What one motor is told to do, as of the last ``advance``.
+
+    ``mode``: 0 position, 1 velocity, 2 PWM, 3 step. In velocity mode ``velocity_counts_s`` is the command;
+    elsewhere it is the speed of the internal reference. The torque limit is in permille of stall torque
+    and already cut by overload protection. p, d, i are the gain registers.
+    """
+
     position_counts: float
     velocity_counts_s: float
     pwm_permille: float
@@ -21,6 +34,8 @@ class Drive(NamedTuple):
 
 
 class Stats(NamedTuple):
+    """Counters of the wire since the start; ``busy_ns`` is the time that it carried bytes."""
+
     packets: int
     bad_checksums: int
     garbage_bytes: int
@@ -32,6 +47,8 @@ class Stats(NamedTuple):
 
 
 class Report(NamedTuple):
+    """How a server fares: its permission (errno when refused), its line, and reply written - reply due."""
+
     running: bool
     fifo: bool
     realtime_error: int
@@ -46,6 +63,12 @@ class Report(NamedTuple):
 
 
 cdef class Emulator:
+    """Up to 32 STS3215 servos on one half-duplex bus.
+
+    ``ValueError`` for ids past 253 or twice, or a rate that the servo's table has not. Calls of the wire
+    side raise ``RuntimeError`` while an ``EmulatorServer`` owns it.
+    """
+
     def __cinit__(self, ids, *, int baud=1_000_000, positions_counts=None):
         cdef bytes raw = bytes(ids)
         self.ids = tuple(raw)
@@ -76,23 +99,28 @@ cdef class Emulator:
 
     @property
     def baud(self):
+        """Bits a second on the wire, 10 for each byte."""
         return self.bus.baud
 
     @property
     def address(self):
-        return <uintptr_t>self.bus
+        """Address of the ``sp_emulator``, valid as long as this object."""
+        return <size_t>self.bus
 
     def receive(self, const uint8_t[::1] data, int64_t now_ns):
+        """Hand bytes to the bus (wire side)."""
         self.wire_side()
         if data.shape[0] > 0:
             sp_emulator_receive(self.bus, &data[0], data.shape[0], now_ns)
 
     def next_due_ns(self):
+        """When the next reply's last byte is through (wire side)."""
         self.wire_side()
         cdef int64_t due_ns = sp_emulator_next_due_ns(self.bus)
         return None if due_ns == SP_EMULATOR_NEVER else due_ns
 
     def take(self, int64_t now_ns, size_t capacity=65536):
+        """Give the reply bytes that are through by ``now_ns`` (wire side)."""
         self.wire_side()
         cdef bytearray out = bytearray(capacity)
         cdef uint8_t *raw = out
@@ -100,10 +128,12 @@ cdef class Emulator:
         return bytes(out[:size])
 
     def discard(self, int64_t now_ns):
+        """Throw away what is through by ``now_ns`` (wire side)."""
         self.wire_side()
         sp_emulator_discard(self.bus, now_ns)
 
     def register(self, int index, int address, int width=1):
+        """Give a register as a read would see it now (wire side)."""
         self.wire_side()
         if not 0 <= address <= 256 - width or width not in (1, 2):
             raise ValueError(f"no register of {width} bytes at {address}")
@@ -113,6 +143,7 @@ cdef class Emulator:
         return value
 
     def put_register(self, int index, int address, int value, int width=1):
+        """Write a register past every rule, also as saved (wire side)."""
         self.wire_side()
         if not 0 <= address <= 256 - width or width not in (1, 2) or not 0 <= value < 1 << 8 * width:
             raise ValueError(f"no register of {width} bytes at {address} that holds {value}")
@@ -120,34 +151,46 @@ cdef class Emulator:
             self.check(sp_emulator_register_put(self.bus, index, address + offset, value >> 8 * offset & 255))
 
     def power_cycle(self, int index):
+        """Switch one servo off and on: EEPROM as last saved, the rest from the factory (wire side)."""
         self.wire_side()
         self.check(sp_emulator_power_cycle(self.bus, index))
 
     def advance(self, int64_t now_ns):
+        """Move the internal references to ``now_ns`` (physics side)."""
         sp_emulator_advance(self.bus, now_ns)
 
     def follow(self, int64_t now_ns, int64_t lag_ns):
+        """Advance, and let each position follow as a first-order lag: servos without physics (physics side)."""
         sp_emulator_follow(self.bus, now_ns, lag_ns)
 
     def reference(self, int index):
+        """Say what one motor is told (physics side)."""
         cdef sp_emulator_drive drive
         self.check(sp_emulator_reference(self.bus, index, &drive))
         return Drive(drive.position_counts, drive.velocity_counts_s, drive.pwm_permille,
                      drive.torque_limit_permille, drive.p, drive.d, drive.i, drive.mode, bool(drive.torque))
 
     def references(self):
+        """Say what every motor is told (physics side)."""
         return [self.reference(index) for index in range(self.bus.n)]
 
     def set_present(self, int index, double position_counts, double velocity_counts_s=0.0, *,
                     int load_permille=0, int current=0, bint moving=False):
+        """Say what one servo measures; current in units of 6.5 mA. NaN is a ``ValueError`` (physics side)."""
         self.check(sp_emulator_set_present(self.bus, index, position_counts, velocity_counts_s, load_permille,
                                            current, moving))
 
     def set_supply(self, int index, *, int decivolts=120, int celsius=30):
+        """Say what voltage and temperature one servo measures (physics side)."""
         self.check(sp_emulator_set_supply(self.bus, index, decivolts, celsius))
 
     def set_faults(self, int index, *, int drop_replies=0, int corrupt_replies=0, int corrupt_byte=0,
                    bint silent=False, bint unplugged=False, int error_bits=0, int64_t extra_delay_ns=0):
+        """Replace one servo's faults; called with none it is healthy again (any thread).
+
+        The next so many replies are dropped, or have the byte at ``corrupt_byte`` inverted; a silent
+        servo obeys but does not reply, an unplugged one hears nothing.
+        """
         if not 0 <= index < self.bus.n:
             raise ValueError(f"no servo with index {index}")
         cdef sp_emulator_faults *faults = &self.bus.servos[index].faults
@@ -160,13 +203,20 @@ cdef class Emulator:
         faults.extra_delay_ns = extra_delay_ns
 
     def stats(self):
+        """Give the counters (any thread)."""
         cdef sp_emulator_stats *stats = &self.bus.stats
         return Stats(stats.packets, stats.bad_checksums, stats.garbage_bytes, stats.instruction_errors,
                      stats.replies, stats.collisions, stats.lost_replies, stats.busy_ns)
 
 
 cdef class MemoryTransport:
-    def __cinit__(self, Emulator emulator not None, *, int64_t now_ns=0, uintptr_t clock_address=0):
+    """The bus as a transport in this process on a manual clock: lock-step (wire side).
+
+    A write is handed over at the clock's now; a read moves the clock to the next reply's last byte. With
+    ``clock_address`` it is a clock that somebody else owns and keeps alive, otherwise its own, from ``now_ns``.
+    """
+
+    def __cinit__(self, Emulator emulator not None, *, int64_t now_ns=0, size_t clock_address=0):
         self.emulator = emulator
         self.own_clock.now_ns = now_ns
         self.clock = <sp_manual_clock *>clock_address if clock_address else &self.own_clock
@@ -174,14 +224,17 @@ cdef class MemoryTransport:
 
     @property
     def address(self):
-        return <uintptr_t>&self.transport
+        """Where the ``sp_transport`` lies, for a bus; valid as long as this object."""
+        return <size_t>&self.transport
 
     @property
     def clock_address(self):
-        return <uintptr_t>self.clock
+        """Where the ``sp_manual_clock`` lies."""
+        return <size_t>self.clock
 
     @property
     def now_ns(self):
+        """The clock; it may be moved, but not back (``ValueError``)."""
         return self.clock.now_ns
 
     @now_ns.setter
@@ -191,11 +244,13 @@ cdef class MemoryTransport:
         self.clock.now_ns = value
 
     def write(self, const uint8_t[::1] data):
+        """Hand bytes over at the clock's now."""
         self.emulator.wire_side()
         if data.shape[0] > 0:
             self.transport.write(self.transport.context, &data[0], data.shape[0])
 
     def read(self, int64_t deadline_ns, size_t capacity=65536):
+        """Move the clock to the next reply and give it, or to the deadline and give nothing."""
         self.emulator.wire_side()
         cdef bytearray out = bytearray(capacity)
         cdef uint8_t *raw = out
@@ -203,11 +258,18 @@ cdef class MemoryTransport:
         return bytes(out[:size])
 
     def discard_input(self):
+        """Throw away what has arrived."""
         self.emulator.wire_side()
         self.transport.discard_input(self.transport.context)
 
 
 cdef class EmulatorServer:
+    """A native thread that answers on a descriptor: one end of a socketpair, or a pty's master.
+
+    The descriptor becomes non-blocking and stays the caller's, to close after ``stop``. Priority 1 to 99
+    asks for SCHED_FIFO; refused, it serves without and the report says why. Also a context manager.
+    """
+
     def __cinit__(self, Emulator emulator not None, int fd, int priority=0):
         if not 0 <= priority <= 99:
             raise ValueError(f"priority {priority} is not in 0 to 99")
@@ -225,6 +287,7 @@ cdef class EmulatorServer:
             free(self.server)
 
     def start(self):
+        """Start; ``OSError`` when the descriptor or the thread is refused."""
         self.emulator.wire_side()
         cdef int failure = sp_emulator_server_start(self.server, self.emulator.bus, self.fd, self.priority)
         if failure < 0:
@@ -232,6 +295,7 @@ cdef class EmulatorServer:
         self.emulator.served = True
 
     def stop(self):
+        """End the thread and wait for it; again is harmless."""
         cdef int failure
         if not self.server.running:
             return
@@ -249,6 +313,7 @@ cdef class EmulatorServer:
         self.stop()
 
     def report(self):
+        """Say how it fares, also while it runs."""
         cdef sp_emulator_report *report = &self.server.report
         cdef sp_histogram *late = &report.late
         return Report(

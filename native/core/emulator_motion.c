@@ -34,6 +34,12 @@ static void trapezoid(double *position, double *velocity, double goal, double sp
     double brake_s = peak / acceleration;
     double cruise_s = peak > 0 ? fmax(0, distance - change - peak * brake_s / 2) / peak : 0;
 
+    if (dt_s >= change_s + cruise_s + brake_s) {
+        *position = goal;
+        *velocity = 0;
+        return;
+    }
+
     double at = 0, t = fmin(dt_s, change_s), slope = peak >= v ? acceleration : -acceleration;
     at += v * t + slope * t * t / 2;
     v += slope * t;
@@ -43,11 +49,6 @@ static void trapezoid(double *position, double *velocity, double goal, double sp
         t = fmin(dt_s, cruise_s);
         at += v * t;
         dt_s -= t;
-    }
-    if (dt_s >= brake_s) {
-        *position = goal;
-        *velocity = 0;
-        return;
     }
     if (dt_s > 0) {
         at += v * dt_s - acceleration * dt_s * dt_s / 2;

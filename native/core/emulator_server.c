@@ -58,7 +58,9 @@ static void read_requests(sp_emulator_server *server)
         line_is(server, SP_EMULATOR_LINE_CLOSED, 0);
     } else if (errno == EIO) {
         line_is(server, SP_EMULATOR_LINE_AWAY, EIO); /* a pty's master with no slave open */
-    } else if (errno != EAGAIN && errno != EINTR) {
+    } else if (errno == EAGAIN) {
+        line_is(server, SP_EMULATOR_LINE_OPEN, 0); /* somebody has it open and is quiet */
+    } else if (errno != EINTR) {
         line_is(server, SP_EMULATOR_LINE_FAILED, errno);
     }
 }

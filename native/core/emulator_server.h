@@ -4,7 +4,7 @@
  * reply's due instant and writes it there. Timing suites should use a socketpair: a pty's bytes pass
  * through a kernel worker of ordinary priority.
  *
- * Thread contract: init, start, stop and join belong to one owner thread. While the server runs, it alone is
+ * Thread contract: start and stop belong to one owner thread. While the server runs, it alone is
  * the emulator's wire side (emulator.h). The thread allocates nothing, takes no signal, never touches
  * Python. The report may be read from any thread; its histogram as histogram.h says.
  */
