@@ -25,6 +25,9 @@ ORDER_RUN, ORDER_HOLD, ORDER_STOP = range(3)
 ORDER = np.dtype([("stamp_ns", "<i8"), ("valid_until_ns", "<i8"), ("kind", "<i8"), ("goal", "<i8")])
 """What somebody orders of the loop (sp_order)."""
 
+SETTINGS = np.dtype([("added_delay_ns", "<i8")])
+"""What a person may change while the robot runs."""
+
 JOINT_STATE = np.dtype(
     [
         ("position", "<f8"),
@@ -51,7 +54,7 @@ _STATE_HEAD = [
     ("conditions", "<u8"),
     ("trajectory_id", "<u8"),
     ("observation_stamp_ns", "<i8"),
-    ("switch_ns", "<i8"),
+    ("in_force_ns", "<i8"),
     ("at_rest", "<i8"),
     ("joint_count", "<i8"),
 ]

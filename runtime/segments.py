@@ -1,9 +1,9 @@
 """Which process of a robot writes what into shared memory, and how the others read it.
 
-    controller  stats, state mailbox, ring of tick records
+    controller  stats, state mailbox, ring of tick records, report mailbox
     policy      trajectory mailbox, report mailbox
     link        order mailbox, report mailbox
-    supervisor  order mailbox, tail of the record ring
+    supervisor  order mailbox, tail of the record ring, settings mailbox
     sim         pose mailbox (a short history), report mailbox
 
 One mapping per writer. Its owner, the supervisor, makes and lays it out, then hands the descriptor that can
@@ -12,9 +12,12 @@ write to the one process and read-only ones to the rest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from spinal.native import layout
@@ -40,10 +43,10 @@ class Writer(StrEnum):
     SIM = "sim"
 
 
-CONTROLLER_STATS, CONTROLLER_STATE, CONTROLLER_RECORDS = range(3)
+CONTROLLER_STATS, CONTROLLER_STATE, CONTROLLER_RECORDS, CONTROLLER_REPORT = range(4)
 POLICY_TRAJECTORY, POLICY_REPORT = range(2)
 LINK_ORDER, LINK_REPORT = range(2)
-SUPERVISOR_ORDER, SUPERVISOR_TAIL = range(2)
+SUPERVISOR_ORDER, SUPERVISOR_TAIL, SUPERVISOR_SETTINGS = range(3)
 SIM_POSE, SIM_REPORT = range(2)
 
 
@@ -56,14 +59,17 @@ def create(writer: Writer, joints: int) -> Segment:
     other: dict[int, int] = {}
     match writer:
         case Writer.CONTROLLER:
-            mailboxes = {CONTROLLER_STATE: (state_bytes, 8)}
+            mailboxes = {CONTROLLER_STATE: (state_bytes, 8), CONTROLLER_REPORT: report}
             other = {CONTROLLER_STATS: STATS_BYTES, CONTROLLER_RECORDS: Ring.size(record_bytes, RECORD_SLOTS)}
         case Writer.POLICY:
             mailboxes = {POLICY_TRAJECTORY: (LARGEST_BYTES, 4), POLICY_REPORT: report}
         case Writer.LINK:
             mailboxes = {LINK_ORDER: (layout.ORDER.itemsize, 4), LINK_REPORT: report}
         case Writer.SUPERVISOR:
-            mailboxes = {SUPERVISOR_ORDER: (layout.ORDER.itemsize, 4)}
+            mailboxes = {
+                SUPERVISOR_ORDER: (layout.ORDER.itemsize, 4),
+                SUPERVISOR_SETTINGS: (layout.SETTINGS.itemsize, 4),
+            }
             other = {SUPERVISOR_TAIL: 64}
         case Writer.SIM:
             mailboxes = {SIM_POSE: (layout.POSE_SAMPLE.itemsize, POSE_SLOTS), SIM_REPORT: report}
@@ -98,7 +104,7 @@ class StateReader:
             conditions=int(head["conditions"]),
             trajectory_id=int(head["trajectory_id"]),
             observation_stamp_ns=int(head["observation_stamp_ns"]),
-            switch_ns=int(head["switch_ns"]),
+            in_force_ns=int(head["in_force_ns"]),
             at_rest=bool(head["at_rest"]),
             position=joints["position"].copy(),
             velocity=joints["velocity"].copy(),
@@ -123,6 +129,64 @@ class OrderWriter:
         """``kind``: layout.ORDER_RUN, ORDER_HOLD or ORDER_STOP. Not renewed in time, it counts as hold."""
         self._record[0] = (now_ns, now_ns + valid_for_ns, kind, goal)
         self._mailbox.publish(self._bytes)
+
+
+class SettingsWriter:
+    """What a person may change while the robot runs."""
+
+    def __init__(self, segment: Segment, part: int) -> None:
+        self._mailbox = Mailbox(segment, part)
+        self._record = np.zeros(1, layout.SETTINGS)
+        self._bytes = self._record.view(np.uint8)
+
+    def publish(self, added_delay_ns: int) -> None:
+        """``added_delay_ns``: how long each of the policy's answers is held back."""
+        self._record[0] = (added_delay_ns,)
+        self._mailbox.publish(self._bytes)
+
+
+class SettingsReader:
+    """Reads what ``SettingsWriter`` wrote."""
+
+    def __init__(self, segment: Segment, part: int) -> None:
+        self._mailbox = Mailbox(segment, part)
+        self._record = np.zeros(1, layout.SETTINGS)
+        self._bytes = self._record.view(np.uint8)
+
+    @property
+    def added_delay_ns(self) -> int:
+        """The newest value; 0 before the first."""
+        self._mailbox.read_latest(self._bytes)
+        return int(self._record[0]["added_delay_ns"])
+
+
+class ReportWriter:
+    """Publishes a map of plain values about its process, for people and their views."""
+
+    def __init__(self, segment: Segment, part: int) -> None:
+        self._mailbox = Mailbox(segment, part)
+
+    def publish(self, report: Mapping[str, Any]) -> None:
+        """Raises ValueError when it is longer than REPORT_BYTES."""
+        packed = msgspec.msgpack.encode(report)
+        framed = len(packed).to_bytes(8, "little") + packed
+        self._mailbox.publish(framed.ljust((len(framed) + 7) // 8 * 8, b"\0"))
+
+
+class ReportReader:
+    """Reads the newest report of a process."""
+
+    def __init__(self, segment: Segment, part: int) -> None:
+        self._mailbox = Mailbox(segment, part)
+        self._buffer = bytearray(REPORT_BYTES)
+
+    def read(self) -> dict[str, Any]:
+        """The newest report; empty before the first."""
+        if not self._mailbox.read_latest(self._buffer):
+            return {}
+        length = int.from_bytes(self._buffer[:8], "little")
+        report: dict[str, Any] = msgspec.msgpack.decode(self._buffer[8 : 8 + length], type=dict)
+        return report
 
 
 @dataclass(frozen=True, slots=True)

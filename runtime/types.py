@@ -30,7 +30,8 @@ class State:
     trajectory_id: int
     observation_stamp_ns: int
     """Of the observation that the trajectory in force answers; 0: none in force."""
-    switch_ns: int
+    in_force_ns: int
+    """The tick that took it."""
     at_rest: bool
     position: Array
     velocity: Array

@@ -152,6 +152,11 @@ class CartpickWorld:
         """Time since the block appeared."""
         return self.time_ns - self.spawn_ns
 
+    @property
+    def next_turn_ns(self) -> int:
+        """World time at which the cart takes its next velocity."""
+        return self._next_turn_ns
+
     def joint_position(self) -> NDArray[np.float64]:
         """True joint positions [6], rad, the jaw in m."""
         return self._qpos[:6].copy()

@@ -59,7 +59,7 @@ static void publish_state(sp_loop *loop, int64_t tick_ns)
     state->mode = loop->mode;
     state->trajectory_id = active ? active->path.id : 0;
     state->observation_stamp_ns = active ? active->path.observation_stamp_ns : 0;
-    state->switch_ns = active ? active->switch_ns : 0;
+    state->in_force_ns = active ? active->switch_ns + loop->config.dt_ns : 0;
     state->at_rest = at_rest(loop);
     state->joint_count = loop->config.joint_count;
     for (int i = 0; i < loop->config.joint_count; i++)
@@ -78,10 +78,10 @@ static void receive_trajectory(sp_loop *loop, int64_t tick_ns)
     uint64_t newest = box ? sp_mailbox_latest(box) : 0;
     if (newest == loop->trajectory_sequence)
         return;
+    loop->pending = 0; /* even a copy that fails writes over what waited there */
     /* The head first: it says how much there is to copy. */
     if (!sp_mailbox_read(box, newest, path, offsetof(sp_trajectory, values)))
         return; /* overtaken by a newer one: next tick */
-    loop->pending = 0;
     int reason = SP_TRAJECTORY_BAD_SHAPE;
     if (path->joint_count == loop->config.joint_count && path->waypoint_count >= 2 &&
         path->waypoint_count <= SP_MAX_WAYPOINTS) {
@@ -160,7 +160,6 @@ static void switch_to(sp_loop *loop, sp_active *active, int64_t tick_ns)
 
 static void take_trajectory(sp_loop *loop, int64_t tick_ns, int again)
 {
-    loop->record.switched = 0;
     if (loop->pending) {
         loop->in_force = loop->in_force == 0 ? 1 : 0;
         loop->pending = 0;
@@ -276,6 +275,7 @@ void sp_loop_tick(sp_loop *loop, int64_t tick_ns, int64_t skipped)
     sp_mode before = loop->mode;
     loop->mode = sp_mode_next(before, conditions);
     loop->state.conditions = conditions;
+    loop->record.switched = 0;
     stats->holds += before == SP_MODE_RUNNING && loop->mode == SP_MODE_HOLDING;
     if (loop->mode == SP_MODE_RUNNING)
         take_trajectory(loop, tick_ns, skipped > 0 || before != SP_MODE_RUNNING);
@@ -305,8 +305,10 @@ void sp_loop_run(sp_loop *loop, int64_t start_ns)
     atomic_store(&loop->thread_id, (int64_t)syscall(SYS_gettid));
     atomic_store(&loop->entered, 1);
 
+    /* Entering (locking memory) takes tens of ms: the first slot is the first that is still ahead. */
     const int64_t dt_ns = loop->config.dt_ns;
-    int64_t next_ns = start_ns;
+    int64_t passed_ns = loop->clock.now_ns(loop->clock.context) - start_ns;
+    int64_t next_ns = passed_ns > 0 ? start_ns + (passed_ns / dt_ns + 1) * dt_ns : start_ns;
     while (!atomic_load_explicit(&loop->stop, memory_order_acquire)) {
         loop->clock.sleep_until(loop->clock.context, next_ns);
         int64_t late_ns = loop->clock.now_ns(loop->clock.context) - next_ns;

@@ -37,9 +37,13 @@ class Command:
 
 
 COMMANDS = {
+    "demo": Command("spinal.runtime.cli.demo", "a learned policy picks blocks off a moving cart; no hardware"),
+    "run": Command("spinal.runtime.cli.run", "run a robot until Ctrl-C"),
     "check": Command(
         "spinal.runtime.cli.check", "check a robot file, its policy and its buses; moves nothing"
     ),
+    "plan": Command("spinal.runtime.cli.plan", "a planner's hand tool: pick, pause, go on, stop, watch"),
+    "emulate": Command("spinal.runtime.cli.emulate", "serve emulated servos on a pty for other programs"),
 }
 
 

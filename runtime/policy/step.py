@@ -90,8 +90,11 @@ class PolicyStep:
         self.card = card
         self.execution = execution
         self._session = session
+        self.restart(seed)
+
+    def restart(self, seed: int) -> None:
+        """Begins anew: the noise of a run depends on ``seed`` alone."""
         self._rng = np.random.default_rng(seed)
-        self._in_force: dict[int, Trajectory] = {}
 
     def infer(self, observation: Observation, in_force: Trajectory | None, delay_ns: int) -> Chunk:
         """The chunk that answers ``observation``. Raises PolicyError for an answer that is not finite."""

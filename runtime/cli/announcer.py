@@ -1,0 +1,25 @@
+"""Lines about what happens: into the live view while there is one, else to stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from spinal.runtime.cli.live import View
+
+
+class Announcer:
+    """Call it with a line."""
+
+    def __init__(self) -> None:
+        self._to: Callable[[str], None] | None = None
+
+    def use(self, view: View | None) -> None:
+        """From now on to ``view``."""
+        self._to = view.say if view is not None else None
+
+    def __call__(self, line: str) -> None:
+        if self._to is not None:
+            self._to(line)
+        else:
+            print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,98 @@
+"""``spinal demo``: the main job with no hardware.
+
+A simulated arm on a wire-true bus, a learned policy and a planner, through the processes, the protocol and the
+limits of a real arm, with a live view. Headless, it writes what it measured as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import tempfile
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from spinal.runtime.cli.announcer import Announcer
+from spinal.runtime.cli.meter import summary
+from spinal.runtime.cli.session import Ending, Options, Session, fit_robot
+from spinal.runtime.errors import ConfigError, Problem
+from spinal.runtime.link.endpoints import in_directory
+from spinal.runtime.supervisor.supervisor import Supervisor
+
+ROBOT = "so101_sim.toml"
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declares the command."""
+    parser = subparsers.add_parser("demo", help="a learned policy picks blocks off a moving cart; no hardware")
+    parser.add_argument("--seconds", type=_positive, default=0.0, help="end after so long (default: Ctrl-C)")
+    parser.add_argument("--headless", action="store_true", help="no live view")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
+    parser.add_argument("--delay-ms", type=_not_negative, default=0.0, help="hold each answer back by so much")
+    parser.add_argument("--video", type=Path, metavar="FILE.gif", help="a film of the same task in lock-step")
+    parser.add_argument("--robot", type=Path, help="another simulated robot file")
+    parser.add_argument("--seed", type=int, default=0, help="of the world and its sensor (default 0)")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the demo; 0 when the robot ran and picked, 1 when it picked nothing in a run of 15 s or more."""
+    robot_file = args.robot or Path(str(resources.files("spinal.launch") / "robots" / ROBOT))
+    robot = fit_robot(robot_file)
+    if robot.sim is None or robot.policy is None:
+        problem = Problem("", "is not a simulated robot with a policy", "use: spinal run")
+        raise ConfigError([problem], str(robot_file))
+    if args.json is not None and not args.json.resolve().parent.is_dir():
+        problem = Problem("--json", f"{args.json.parent} is not a folder", "make it first, or name another")
+        raise ConfigError([problem], "command line")
+    ending = Ending()
+    directory = Path(tempfile.mkdtemp(prefix="spinal-demo-"))
+    endpoints = in_directory(directory)
+    say = Announcer()
+    options = Options(args.seconds, args.delay_ms, view=not args.headless, progress=True)
+    try:
+        with Supervisor(robot, robot_file, endpoints, say, with_planner=True, seed=args.seed) as supervisor:
+            figures = Session(supervisor, endpoints, f"spinal demo: {robot.description}", options).run(
+                ending, say.use
+            )
+            say("bringing the arm to rest")
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    picked_enough = figures["successes"] > 0 or figures["seconds"] < 15
+    result = {"ok": picked_enough, **figures}
+    if args.json is not None:
+        from spinal.runtime.response import measure_response
+
+        result["response_ms"] = measure_response(robot, figures["policy"]["delay_ms"], say)
+        args.json.write_text(json.dumps(_finite(result), indent=1) + "\n")
+        say(f"wrote {args.json}")
+    if args.video is not None:
+        from spinal.runtime.cli.film import film
+
+        film(robot_file, args.video, args.delay_ms, args.seed, say)
+    print(summary(result))
+    return 0 if picked_enough else 1
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN: what was not measured is null."""
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError("must be a number of seconds above 0")
+    return value
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1000:
+        raise argparse.ArgumentTypeError("must be between 0 and 1000 ms")
+    return value

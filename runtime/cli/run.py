@@ -1,0 +1,61 @@
+"""``spinal run ROBOT.toml``: the daemon. Runs a robot until Ctrl-C or SIGTERM, and brings the arm to rest."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from spinal.runtime.cli.announcer import Announcer
+from spinal.runtime.cli.meter import summary
+from spinal.runtime.cli.session import Ending, Options, Session, fit_robot
+from spinal.runtime.link.endpoints import Endpoints, of_robot, prepare_directory, robot_directory
+from spinal.runtime.supervisor.supervisor import Supervisor
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declares the command."""
+    parser = subparsers.add_parser("run", help="run a robot until Ctrl-C")
+    parser.add_argument("robot", type=Path, metavar="ROBOT.toml")
+    parser.add_argument("--view", action="store_true", help="with the live view")
+    parser.add_argument("--planner", action="store_true", help="with the demo's planner, which asks for picks")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs until somebody ends it; 0 after an ending in order."""
+    robot = fit_robot(args.robot)
+    link = robot.link
+    if link.command_endpoint and link.state_endpoint:
+        endpoints = Endpoints(link.command_endpoint, link.state_endpoint)
+    else:
+        prepare_directory(robot_directory(robot.name))
+        endpoints = of_robot(robot.name)
+    say = Announcer()
+    ending = Ending()
+    seed = robot.sim.seed if robot.sim else 0
+    with Supervisor(robot, args.robot, endpoints, say, with_planner=args.planner, seed=seed) as supervisor:
+        say(f"{robot.name} is ready: planners at {endpoints.command}, state at {endpoints.state}")
+        notify("READY=1")
+        session = Session(supervisor, endpoints, f"spinal run: {robot.name}", Options(view=args.view))
+        figures = session.run(ending, say.use)
+        notify("STOPPING=1")
+        say("bringing the arm to rest")
+    print(summary(figures), file=sys.stderr)
+    return 0
+
+
+def notify(message: str) -> None:
+    """Tells systemd, when it started us (sd_notify(3); ten lines need no library)."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
+        line.connect(address)
+        line.sendall(message.encode())

@@ -1,0 +1,105 @@
+"""The controller process: starts the hard loop on a bus whose motors are set up, and stays out of its way.
+
+Run by the supervisor: ``python -m spinal.runtime.controller.process --wiring JSON``. It never imports
+onnxruntime, zmq, numba or mujoco. Asked to end, it first lets the arm come to rest; torque stays on.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+
+from spinal.native import layout, realtime
+from spinal.native.feetech_bus import SerialLine
+from spinal.native.loop import Loop
+from spinal.native.shared import Mailbox, Ring
+from spinal.runtime.config.robot import RobotConfig
+from spinal.runtime.controller.plan import feetech_bus, loop_plan
+from spinal.runtime.errors import RealtimeError, SpinalError
+from spinal.runtime.segments import (
+    CONTROLLER_RECORDS,
+    CONTROLLER_REPORT,
+    CONTROLLER_STATE,
+    CONTROLLER_STATS,
+    LINK_ORDER,
+    POLICY_TRAJECTORY,
+    SUPERVISOR_ORDER,
+    SUPERVISOR_TAIL,
+    ReportWriter,
+    StateReader,
+    Writer,
+)
+from spinal.runtime.wiring import StopRequest, Wiring, child_wiring
+
+REST_MARGIN_S = 1.0
+POLL_S = 0.02
+
+
+def main() -> int:
+    """The process; exit code 0 after SIGTERM, else that of the error."""
+    stop = StopRequest()
+    wiring = child_wiring(__doc__)
+    try:
+        run(wiring, stop)
+    except SpinalError as error:
+        print(f"controller: {error}\nnext: {error.hint}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+def run(wiring: Wiring, stop: StopRequest) -> None:
+    """Drives the bus until asked to end. Raises RealtimeError."""
+    robot = wiring.load_robot()
+    refuse_without_realtime(robot)
+    own = wiring.attach(Writer.CONTROLLER)
+    supervisor, policy, link = (wiring.attach(w) for w in (Writer.SUPERVISOR, Writer.POLICY, Writer.LINK))
+    line = SerialLine(wiring.bus_fd)
+    loop = Loop(
+        loop_plan(robot),
+        feetech_bus(robot, line),
+        own,
+        CONTROLLER_STATS,
+        Mailbox(own, CONTROLLER_STATE),
+        Ring(own, CONTROLLER_RECORDS, supervisor, SUPERVISOR_TAIL),
+        [Mailbox(supervisor, SUPERVISOR_ORDER), Mailbox(link, LINK_ORDER)],
+        Mailbox(policy, POLICY_TRAJECTORY),
+    )
+    gc.collect()
+    gc.freeze()
+    loop.start()
+    try:
+        ReportWriter(own, CONTROLLER_REPORT).publish({"realtime": loop.realtime, "thread_id": loop.thread_id})
+        while not stop.asked:
+            time.sleep(POLL_S)
+        _wait_for_rest(StateReader(own, len(robot.joints)), robot)
+    finally:
+        loop.stop()
+
+
+def refuse_without_realtime(robot: RobotConfig) -> None:
+    """Raises RealtimeError when the robot file requires SCHED_FIFO and the kernel refuses it."""
+    control = robot.control
+    if control.realtime != "require":
+        return
+    refused = realtime.probe(control.fifo_priority)["fifo"]
+    if refused is not None:
+        raise RealtimeError(
+            f"SCHED_FIFO at priority {control.fifo_priority} was refused: {refused}",
+            hint="grant it (ulimit -r, LimitRTPRIO in the service, or run as root), or set realtime ="
+            ' "prefer" for a robot that may be late',
+        )
+
+
+def _wait_for_rest(states: StateReader, robot: RobotConfig) -> None:
+    """Until the commands stand still, or the longest brake is over. Orders run out when nobody renews them."""
+    deadline = time.monotonic() + max(joint.time_to_rest_s for joint in robot.joints) + REST_MARGIN_S
+    while time.monotonic() < deadline:
+        state = states.read()
+        if state is None or (state.at_rest and state.mode != layout.MODE_RUNNING):
+            return
+        time.sleep(POLL_S)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The link process: planners' goals become orders for the loop, its state goes out to whoever listens.
+
+Run by the supervisor: ``python -m spinal.runtime.link.process --wiring JSON``. An accepted goal is an order
+that is valid until the goal's own deadline: a planner that falls silent lets it run out, and the robot holds.
+A pause holds until ``go_on``, whoever renews goals meanwhile; a stop is latched.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from spinal.native import clock, layout
+from spinal.native.loop import LoopStats, mode_name
+from spinal.runtime.errors import SpinalError
+from spinal.runtime.link.arrays import Array
+from spinal.runtime.link.endpoints import Endpoints
+from spinal.runtime.link.messages import StateReport
+from spinal.runtime.link.server import AcceptedGoal, LinkServer
+from spinal.runtime.segments import (
+    CONTROLLER_STATE,
+    CONTROLLER_STATS,
+    LINK_ORDER,
+    LINK_REPORT,
+    SIM_REPORT,
+    OrderWriter,
+    ReportReader,
+    ReportWriter,
+    StateReader,
+    Writer,
+)
+from spinal.runtime.types import State
+from spinal.runtime.wiring import StopRequest, Wiring, child_wiring
+
+POLL_MS = 10
+STATE_PERIOD_NS = 50_000_000
+PAUSE_NS = 1 << 60
+
+
+def main() -> int:
+    """The process; exit code 0 after SIGTERM, else that of the error."""
+    stop = StopRequest()
+    wiring = child_wiring(__doc__)
+    try:
+        LinkProcess(wiring).run(stop)
+    except SpinalError as error:
+        print(f"link: {error}\nnext: {error.hint}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+class Orders:
+    """What the goals so far amount to. Pure logic; ``writer`` carries it to the loop."""
+
+    def __init__(self, writer: OrderWriter) -> None:
+        self._writer = writer
+        self.paused = False
+        self.stopped = False
+        self.goal_id = 0
+        self._sequence = 0
+
+    def obey(self, accepted: AcceptedGoal, now_ns: int) -> None:
+        """Turns a goal into the order that follows from it and from what went before."""
+        goal = accepted.goal
+        if goal.kind == "stop":
+            self.stopped = True
+        elif goal.kind == "pause":
+            self.paused = True
+        elif goal.kind == "go_on":
+            self.paused = False
+        if goal.kind == "pick":
+            if goal.goal_id != self.goal_id:
+                self._sequence += 1
+            self.goal_id = goal.goal_id
+        if self.stopped:
+            self._writer.give(layout.ORDER_STOP, now_ns, PAUSE_NS, self._sequence)
+        elif self.paused:
+            self._writer.give(layout.ORDER_HOLD, now_ns, PAUSE_NS, self._sequence)
+        else:
+            valid_ns = max(0, accepted.deadline_ns - now_ns)
+            self._writer.give(layout.ORDER_RUN, now_ns, valid_ns, self._sequence)
+
+    @property
+    def status(self) -> str:
+        """In one word."""
+        if self.stopped:
+            return "stopped"
+        return "paused" if self.paused else "running" if self.goal_id else ""
+
+
+class LinkProcess:
+    """Sockets on one side, shared memory on the other. One thread."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        robot = wiring.load_robot()
+        self._segment = wiring.attach(Writer.LINK)
+        self._orders = Orders(OrderWriter(self._segment, LINK_ORDER))
+        self._reports = ReportWriter(self._segment, LINK_REPORT)
+        controller = wiring.attach(Writer.CONTROLLER)
+        self._states = StateReader(controller, len(robot.joints))
+        self._stats = LoopStats(controller, CONTROLLER_STATS)
+        self._sim = ReportReader(wiring.attach(Writer.SIM), SIM_REPORT) if robot.simulated else None
+        self._server = LinkServer(Endpoints(wiring.command_endpoint, wiring.state_endpoint), src=robot.name)
+
+    def run(self, stop: StopRequest) -> None:
+        """Serves until asked to end."""
+        with self._server as server:
+            state_ns = 0
+            while not stop.asked:
+                for accepted in server.poll(POLL_MS):
+                    self._orders.obey(accepted, clock.now_ns())
+                now_ns = clock.now_ns()
+                self._segment.beat(now_ns)
+                if now_ns >= state_ns:
+                    state_ns = now_ns + STATE_PERIOD_NS
+                    state = self._states.read()
+                    if state is not None:
+                        server.publish(self._state_report(state, now_ns))
+                    self._publish_counters()
+
+    def _state_report(self, state: State, now_ns: int) -> StateReport:
+        counts = self._stats.read()
+        world = self._sim.read() if self._sim else {}
+        age_ns = now_ns - state.observation_stamp_ns if state.trajectory_id else 0
+        return StateReport(
+            mode=mode_name(state.mode),
+            tick=state.tick,
+            stamp_ns=state.tick_ns,
+            position=Array.of(state.position),
+            velocity=Array.of(state.velocity),
+            command_position=Array.of(state.commanded[:, 0]),
+            trajectory_id=state.trajectory_id,
+            observation_age_ns=max(0, age_ns),
+            goal_id=self._orders.goal_id,
+            goal_status=self._orders.status,
+            limited_ticks=counts["limited_ticks"],
+            starved_ticks=counts["starved_ticks"],
+            missed_ticks=counts["skipped_slots"],
+            episodes=world.get("episodes", 0),
+            successes=world.get("success", 0),
+        )
+
+    def _publish_counters(self) -> None:
+        counters = self._server.counters
+        self._reports.publish(
+            {
+                "messages": counters.messages,
+                "goals": counters.goals,
+                "rejected": sum(counters.rejected.values()),
+                "rejected_by": {reason: count for reason, count in counters.rejected.items() if count},
+                "round_trip_us": counters.round_trip_us,
+                "status": self._orders.status,
+            }
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

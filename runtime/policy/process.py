@@ -1,0 +1,173 @@
+"""The policy process: an observation becomes a trajectory, at the policy's rate.
+
+Run by the supervisor: ``python -m spinal.runtime.policy.process --wiring JSON``. Not real-time: the tick
+follows the last trajectory while this process thinks, and holds at its end if no other comes.
+"""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+from spinal.native import clock
+from spinal.native.histogram import Histogram
+from spinal.native.shared import Mailbox
+from spinal.native.trajectory import TrajectoryWriter
+from spinal.runtime.config.card import load_card
+from spinal.runtime.config.robot import RobotConfig
+from spinal.runtime.errors import PolicyError, SpinalError
+from spinal.runtime.policy.delay import DelayMeter
+from spinal.runtime.policy.observe import Observer, PoseInput
+from spinal.runtime.policy.session import Session
+from spinal.runtime.policy.step import Execution, PolicyStep
+from spinal.runtime.pose_filter import PoseFilter
+from spinal.runtime.segments import (
+    CONTROLLER_STATE,
+    POLICY_REPORT,
+    POLICY_TRAJECTORY,
+    SIM_POSE,
+    SUPERVISOR_SETTINGS,
+    PoseReader,
+    ReportWriter,
+    SettingsReader,
+    StateReader,
+    Writer,
+)
+from spinal.runtime.types import Observation, Trajectory
+from spinal.runtime.wiring import StopRequest, Wiring, child_wiring, set_nice, summary_us
+
+REPORT_PERIOD_NS = 200_000_000
+COLLECT_PERIOD_NS = 5_000_000_000
+FIRST_DELAY_NS = 5_000_000
+KEPT_TRAJECTORIES = 8
+
+
+def main() -> int:
+    """The process; exit code 0 after SIGTERM, else that of the error."""
+    stop = StopRequest()
+    wiring = child_wiring(__doc__)
+    try:
+        robot = wiring.load_robot()
+        if robot.policy is None:
+            raise PolicyError(f"{robot.name} has no policy", hint="add [policy] to the robot file")
+        refused = set_nice(robot.policy.nice) if robot.policy.nice else None
+        if refused:
+            print(f"policy: nice {robot.policy.nice} was refused: {refused}", file=sys.stderr, flush=True)
+        PolicyProcess(wiring, robot).run(stop)
+    except SpinalError as error:
+        print(f"policy: {error}\nnext: {error.hint}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+class PolicyProcess:
+    """A warm policy between shared memory and shared memory. One thread."""
+
+    def __init__(self, wiring: Wiring, robot: RobotConfig) -> None:
+        if robot.policy is None:
+            raise ValueError("a robot without a policy")
+        model = Path(robot.policy.model)
+        card = load_card(model)
+        self._session = Session(model, card, robot.policy.providers, robot.policy.allow_provider_fallback)
+        self._step = PolicyStep(
+            card, self._session, Execution.of(robot, card.chunk.step_ms * 1_000_000), wiring.seed
+        )
+        self._period_ns = robot.policy.period_ns
+        own = wiring.attach(Writer.POLICY)
+        self._segment = own
+        self._writer = TrajectoryWriter(Mailbox(own, POLICY_TRAJECTORY))
+        self._reports = ReportWriter(own, POLICY_REPORT)
+        self._settings = SettingsReader(wiring.attach(Writer.SUPERVISOR), SUPERVISOR_SETTINGS)
+        states = StateReader(wiring.attach(Writer.CONTROLLER), len(robot.joints))
+        streams = {}
+        if robot.streams:
+            sim = wiring.attach(Writer.SIM)
+            streams = {
+                name: PoseInput(PoseReader(sim, SIM_POSE), PoseFilter(), stream.max_age_ms * 1_000_000)
+                for name, stream in robot.streams.items()
+            }
+        joints_max_age_ns = max(bus.max_age_ms for bus in robot.buses.values()) * 1_000_000
+        self._observer = Observer(states, streams, joints_max_age_ns)
+        self._delay = DelayMeter(FIRST_DELAY_NS)
+        self._published: dict[int, Trajectory] = {}
+        self._inference, self._late = Histogram(), Histogram()
+        self._runs = self._blind = self._bad_answers = 0
+        self._complaint: str | None = None
+
+    def run(self, stop: StopRequest) -> None:
+        """Steps until asked to end. Late: whole periods are skipped, phase is kept."""
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        self._report(0)
+        next_ns = clock.now_ns() + self._period_ns
+        report_ns = collect_ns = next_ns
+        while not stop.asked:
+            clock.sleep_until_ns(next_ns)
+            now_ns = clock.now_ns()
+            self._late.record_late(now_ns - next_ns, self._period_ns)
+            self._segment.beat(now_ns)
+            self._one_step(now_ns)
+            now_ns = clock.now_ns()
+            if now_ns >= report_ns:
+                self._report(now_ns)
+                report_ns = now_ns + REPORT_PERIOD_NS
+            if now_ns >= collect_ns:
+                gc.collect(1)
+                collect_ns = now_ns + COLLECT_PERIOD_NS
+            next_ns += self._period_ns
+            if next_ns < now_ns:
+                next_ns += -(-(now_ns - next_ns) // self._period_ns) * self._period_ns
+
+    def _one_step(self, now_ns: int) -> None:
+        observation = self._observer.observe(now_ns)
+        state = self._observer.newest
+        if state is not None and state.trajectory_id:
+            self._delay.saw(state.observation_stamp_ns, state.in_force_ns)
+        if observation is None:
+            self._blind += 1
+            self._complaint = self._observer.missing
+            return
+        in_force = self._published.get(state.trajectory_id) if state is not None else None
+        try:
+            trajectory = self._answer(observation, in_force)
+        except PolicyError as error:
+            self._bad_answers += 1
+            self._complaint = str(error)
+            return
+        self._complaint = None
+        added_ns = self._settings.added_delay_ns
+        if added_ns:
+            clock.sleep_until_ns(observation.stamp_ns + added_ns)
+        number = self._writer.publish(trajectory, trajectory.position, trajectory.curvature)
+        self._published[number] = trajectory
+        self._published.pop(number - KEPT_TRAJECTORIES, None)
+        self._runs += 1
+
+    def _answer(self, observation: Observation, in_force: Trajectory | None) -> Trajectory:
+        began_ns = clock.now_ns()
+        chunk = self._step.infer(observation, in_force, self._delay.delay_ns)
+        ended_ns = clock.now_ns()
+        self._inference.record(ended_ns - began_ns)
+        return self._step.execution.trajectory(chunk, observation.command, ended_ns, self._delay.delay_ns)
+
+    def _report(self, now_ns: int) -> None:
+        self._segment.beat(now_ns or clock.now_ns())
+        self._reports.publish(
+            {
+                "runs": self._runs,
+                "blind": self._blind,
+                "bad_answers": self._bad_answers,
+                "complaint": self._complaint,
+                "inference_us": summary_us(self._inference.summary()),
+                "late_us": summary_us(self._late.summary()),
+                "delay_ms": round(self._delay.delay_ns / 1e6, 2),
+                "providers": self._session.providers,
+                "policy": f"{self._step.card.name} {self._step.card.version}",
+            }
+        )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""A policy on the lock-step robot: one episode after the other, with the inference delay that the caller names."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from spinal.drivers.sim.cartpick import TIME_LIMIT_NS, CartpickWorld, Outcome, Start
+from spinal.runtime.config.card import load_card
+from spinal.runtime.config.robot import RobotConfig
+from spinal.runtime.errors import PolicyError
+from spinal.runtime.lockstep import LockStep
+from spinal.runtime.policy.delay import DelayMeter
+from spinal.runtime.policy.session import Session
+from spinal.runtime.policy.step import Execution, PolicyStep
+
+PHASE_NS = (1_000_000, 3_900_000)
+"""A policy step begins somewhere between two ticks, after the newest one has read the bus."""
+INFERENCE_NS = 1_000_000
+"""What an answer of the shipped policy takes when nothing is added, on a slow core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """How one pick ended; jerk is the third difference of the commanded arm joints at the servo rate."""
+
+    seed: int
+    outcome: Outcome
+    seconds: float
+    rms_jerk: float
+    limited_share: float
+    starved_ticks: int
+    blend_ms: float
+    seam: float
+    """The largest relative jump of position, velocity or acceleration at a switch."""
+    delay_ms: float
+    """What the policy measured as its own delay at the end."""
+
+
+def load_policy(robot: RobotConfig, seed: int = 0) -> PolicyStep:
+    """The robot's policy, warm. Raises ConfigError, PolicyError."""
+    if robot.policy is None:
+        raise PolicyError(f"{robot.name} has no policy", hint="add [policy] to the robot file")
+    model = Path(robot.policy.model)
+    card = load_card(model)
+    session = Session(model, card, robot.policy.providers, robot.policy.allow_provider_fallback)
+    return PolicyStep(card, session, Execution.of(robot, card.chunk.step_ms * 1_000_000), seed)
+
+
+class Rollout:
+    """Runs a policy in lock-step. Deterministic for a seed, and for a delay."""
+
+    def __init__(
+        self,
+        robot: RobotConfig,
+        policy: PolicyStep,
+        world: CartpickWorld | None = None,
+        added_delay_ns: int = 0,
+        inference_ns: int = INFERENCE_NS,
+        keep_records: bool = False,
+    ) -> None:
+        if robot.policy is None:
+            raise ValueError("a robot without a policy")
+        self.world = world or CartpickWorld()
+        self.robot = LockStep(robot, self.world, keep_records)
+        self._policy = policy
+        self._period_ns = robot.policy.period_ns
+        self._answer_ns = inference_ns + added_delay_ns
+
+    def begin(self, seed: int, start: Start = "home") -> None:
+        """Puts world, sensor and robot at the start of an episode."""
+        self.robot.reset(seed, start)
+        rng = np.random.default_rng([seed, 31])
+        self._next_ns = self.robot.now_ns + int(rng.integers(*PHASE_NS))
+        self._delay = DelayMeter(self._answer_ns)
+        self._policy.restart(seed)
+
+    def step(self) -> None:
+        """One policy step, and the ticks until the next one begins."""
+        now_ns = self._next_ns
+        self.robot.advance_to(now_ns)
+        observation = self.robot.observe(now_ns)
+        if observation is not None:
+            state = self.robot.state()
+            if state.trajectory_id:
+                self._delay.saw(state.observation_stamp_ns, state.in_force_ns)
+            delay_ns = self._delay.delay_ns
+            chunk = self._policy.infer(observation, self.robot.in_force, delay_ns)
+            published_ns = now_ns + self._answer_ns
+            self.robot.submit(
+                self._policy.execution.trajectory(chunk, observation.command, published_ns, delay_ns),
+                published_ns,
+            )
+        self._next_ns += max(1, math.ceil(self._answer_ns / self._period_ns)) * self._period_ns
+
+    def episode(self, seed: int, start: Start = "home") -> Episode:
+        """One pick, to its end."""
+        self.begin(seed, start)
+        while self.world.outcome is None and self.world.elapsed_ns < TIME_LIMIT_NS:
+            self.step()
+        counts = self.robot.stats()
+        return Episode(
+            seed=seed,
+            outcome=self.world.outcome or "timeout",
+            seconds=self.world.elapsed_ns * 1e-9,
+            rms_jerk=math.sqrt(counts["jerk_square_sum"] / max(1, counts["jerk_count"])),
+            limited_share=counts["limited_ticks"] / max(1, counts["running_ticks"]),
+            starved_ticks=counts["starved_ticks"],
+            blend_ms=counts["blend"]["p50"] / 1e6,
+            seam=max(counts["seam"]["position"], counts["seam"]["velocity"], counts["seam"]["acceleration"]),
+            delay_ms=self._delay.delay_ns / 1e6,
+        )

@@ -1,0 +1,1 @@
+"""The parent of one robot's processes: holds the bus and the shared memory, starts, watches, restarts, stops."""

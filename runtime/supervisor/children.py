@@ -1,0 +1,134 @@
+"""One child process: started with the descriptors it may have, watched, ended, started again with patience."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from spinal.native import clock
+from spinal.native.shared import Segment
+from spinal.runtime.supervisor.table import ProcessRow
+
+BACK_OFF_S = (0.05, 0.2, 0.5, 1.0, 2.0)
+RESTARTS_PER_MINUTE = 6
+"""More than this, and the process is given up: something is wrong that a restart does not cure."""
+KILL_AFTER_S = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """What a start needs: the command line behind the interpreter, and the descriptors it inherits."""
+
+    arguments: Sequence[str]
+    fds: Sequence[int]
+
+
+@dataclass
+class Child:
+    """A row of the table while it lives. ``prepare`` runs right before each start."""
+
+    row: ProcessRow
+    launch: Launch
+    segment: Segment | None
+    prepare: Callable[[], None] | None = None
+    process: subprocess.Popen[bytes] | None = None
+    deaths: int = 0
+    given_up: bool = False
+    last_words: str = ""
+    _started_s: float = 0.0
+    _epoch: int = 0
+    _restart_s: float = 0.0
+    _recent: deque[float] = field(default_factory=lambda: deque(maxlen=RESTARTS_PER_MINUTE))
+
+    def start(self) -> None:
+        """Starts it now, by vfork and exec: never a fork of a process with a real-time thread."""
+        if self.prepare is not None:
+            self.prepare()
+        self._epoch = self.segment.epoch if self.segment is not None else 0
+        self.process = subprocess.Popen(
+            [sys.executable, *self.launch.arguments],
+            pass_fds=tuple(self.launch.fds),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=None,
+            start_new_session=True,
+        )
+        self._started_s = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it runs and does what it is for."""
+        if not self.alive:
+            return False
+        if self.segment is None or not self.row.silent_limit_ms:
+            return True
+        return self.segment.epoch > self._epoch and self._silence_ms() < self.row.silent_limit_ms
+
+    def trouble(self) -> str | None:
+        """Why it must be restarted: it died, hangs, or never became ready. None while all is well."""
+        if self.process is None:
+            return None
+        code = self.process.poll()
+        if code is not None:
+            return f"ended by signal {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        if self.segment is None or not self.row.silent_limit_ms:
+            return None
+        begun = self.segment.epoch > self._epoch and self.segment.heartbeat_ns > self._started_s * 1e9
+        if not begun:
+            waited = time.monotonic() - self._started_s
+            return f"not ready after {waited:.0f} s" if waited > self.row.ready_limit_s else None
+        silence = self._silence_ms()
+        return f"silent for {silence:.0f} ms" if silence > self.row.silent_limit_ms else None
+
+    def bury(self, why: str) -> None:
+        """Makes sure that it is dead, and plans its next start."""
+        self.kill()
+        self.deaths += 1
+        self.last_words = why
+        now = time.monotonic()
+        self._recent.append(now)
+        if len(self._recent) == RESTARTS_PER_MINUTE and now - self._recent[0] < 60:
+            self.given_up = True
+            return
+        recent = sum(1 for then in self._recent if now - then < 60)
+        self._restart_s = now + BACK_OFF_S[min(recent, len(BACK_OFF_S)) - 1]
+
+    def due(self) -> bool:
+        """Whether the wait before its next start is over."""
+        return self.process is None and not self.given_up and time.monotonic() >= self._restart_s
+
+    def end(self, limit_s: float = KILL_AFTER_S) -> None:
+        """Asks it to end, waits, and kills what does not listen."""
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(limit_s)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        self.process = None
+
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is gone."""
+        if self.process is not None:
+            if self.process.poll() is None:
+                os.kill(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def _silence_ms(self) -> float:
+        if self.segment is None:
+            return 0.0
+        return (clock.now_ns() - self.segment.heartbeat_ns) / 1e6
