@@ -18,8 +18,9 @@ FRAME_NS = 60_000_000
 """Of the world's time; a multiple of the policy step."""
 PICKS = 3
 AFTER_PICK_FRAMES = 5
-COLOURS = 64
-EYE = {"lookat": (0.16, 0.0, 0.06), "distance": 0.62, "azimuth": 125.0, "elevation": -22.0}
+COLOURS = 96
+LOOK_AT_M = (0.14, 0.0, 0.09)
+DISTANCE_M, AZIMUTH_DEG, ELEVATION_DEG = 0.55, 125.0, -18.0
 
 
 def main() -> None:
@@ -34,7 +35,7 @@ def main() -> None:
     rollout = Rollout(robot, load_policy(robot), added_delay_ns=round(args.delay_ms * 1e6))
     frames = draw(rollout, args.seed)
     images = [
-        Image.fromarray(frame).quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+        Image.fromarray(frame).quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
         for frame in frames
     ]
     images[0].save(
@@ -48,8 +49,8 @@ def draw(rollout: Rollout, seed: int) -> list[NDArray[np.uint8]]:
     rollout.begin(seed)
     frames: list[NDArray[np.uint8]] = []
     camera = mujoco.MjvCamera()
-    camera.lookat[:] = EYE["lookat"]
-    camera.distance, camera.azimuth, camera.elevation = EYE["distance"], EYE["azimuth"], EYE["elevation"]
+    camera.lookat[:] = LOOK_AT_M
+    camera.distance, camera.azimuth, camera.elevation = DISTANCE_M, AZIMUTH_DEG, ELEVATION_DEG
     with mujoco.Renderer(world.model, HEIGHT, WIDTH) as renderer:
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = False
         renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = False

@@ -152,7 +152,7 @@ def mjcf(bodies: str = "", actuators: str = "", assets: str = "") -> str:
  <visual><global offwidth="640" offheight="480"/>
   <headlight ambient=".4 .4 .4" diffuse=".4 .4 .4"/></visual>
  <asset>
-  <texture name="ground" type="2d" builtin="checker" rgb1=".25 .27 .3" rgb2=".2 .22 .25" width="128"
+  <texture name="ground" type="2d" builtin="checker" rgb1=".62 .65 .68" rgb2=".55 .58 .62" width="128"
    height="128"/>
   <material name="ground" texture="ground" texrepeat="8 8"/>
   <texture type="skybox" builtin="gradient" rgb1=".6 .7 .8" rgb2=".2 .2 .3" width="64" height="64"/>{assets}
@@ -161,7 +161,7 @@ def mjcf(bodies: str = "", actuators: str = "", assets: str = "") -> str:
   <light pos="0.2 -.4 1" dir="0 .3 -1" castshadow="true"/>
   <camera name="side" pos="0.56 -.30 .26" xyaxes=".58 .81 0 -.33 .24 .91" fovy="42"/>
   <camera name="top" pos="0.2 0 .7" xyaxes="0 -1 0 1 0 0"/>
-  <geom name="floor" type="plane" size="1 1 .1" material="ground" contype="0" conaffinity="4"/>{_ARM}{bodies}
+  <geom name="floor" type="plane" size="1 1 .1" material="ground" rgba="1 1 1 1" contype="0" conaffinity="4"/>{_ARM}{bodies}
  </worldbody>
  <equality><joint joint1="gripper_twin" joint2="gripper" polycoef="0 1 0 0 0"/></equality>
  <actuator>{_SERVOS}{actuators}
