@@ -1,12 +1,5 @@
-from typing import TypedDict
-
-class Quantiles(TypedDict):
-    p50: int
-    p90: int
-    p99: int
-    p999: int
-    max: int
-    n: int
+Quantiles = dict[str, int]
+"""p50, p90, p99, p999, max in ns, and the count n."""
 
 class Histogram:
     def record(self, value_ns: int) -> None: ...

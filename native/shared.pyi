@@ -1,6 +1,9 @@
 from collections.abc import Sequence
 
-from typing_extensions import Buffer
+import numpy as np
+from numpy.typing import NDArray
+
+Buffer = bytes | bytearray | memoryview | NDArray[np.uint8]
 
 LAYOUT_HASH: int
 LARGEST_SEGMENT: int

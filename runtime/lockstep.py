@@ -25,8 +25,8 @@ from spinal.native.trajectory import TrajectoryWriter
 from spinal.runtime import segments
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.plan import feetech_bus, loop_plan
-from spinal.runtime.pose_filter import PoseFilter
 from spinal.runtime.policy.observe import Observer, PoseInput
+from spinal.runtime.pose_filter import PoseFilter
 from spinal.runtime.segments import (
     CONTROLLER_RECORDS,
     CONTROLLER_STATE,

@@ -60,9 +60,7 @@ def measure_response(
             break
     return {
         "visible": round(float(np.nanmedian([one.visible_ms for one in found])), 1),
-        **{
-            name: round(float(np.nanmedian([one.stages_ms[name] for one in found])), 1) for name in FRACTIONS
-        },
+        **{name: round(float(np.nanmedian([one.stages_ms[name] for one in found])), 1) for name in FRACTIONS},
         "n": len(found),
         "answer_ms": round(answer_ms, 2),
     }

@@ -111,7 +111,11 @@ class StateReader:
             load=joints["load"].copy(),
             stamp_ns=joints["stamp_ns"].copy(),
             commanded=np.stack(
-                [joints["commanded_position"], joints["commanded_velocity"], joints["commanded_acceleration"]],
+                [
+                    joints["commanded_position"],
+                    joints["commanded_velocity"],
+                    joints["commanded_acceleration"],
+                ],
                 axis=1,
             ),
         )

@@ -30,10 +30,17 @@ class Wire(Protocol):
     """Bytes there and back; instants are of the wire's own clock, ns."""
 
     @property
-    def now_ns(self) -> int: ...
-    def write(self, data: bytes) -> None: ...
-    def read(self, deadline_ns: int) -> bytes: ...
-    def discard_input(self) -> None: ...
+    def now_ns(self) -> int:
+        """The present instant."""
+
+    def write(self, data: bytes) -> None:
+        """Hand all of ``data`` to the line."""
+
+    def read(self, deadline_ns: int) -> bytes:
+        """What arrives first, or nothing when the deadline comes before."""
+
+    def discard_input(self) -> None:
+        """Throw away what has arrived."""
 
 
 class DescriptorWire:
@@ -88,7 +95,9 @@ def configure(wire: Wire, servos: Sequence[ServoSetup]) -> None:
             f"no answer from {', '.join(silent)}",
             hint="check power and cabling, then the ids and the baud rate in the robot file",
         )
-    strange = [f"{servo.name}: model {model}" for servo, model in models.items() if model not in STS3215_MODELS]
+    strange = [
+        f"{servo.name}: model {model}" for servo, model in models.items() if model not in STS3215_MODELS
+    ]
     if strange:
         raise BusError(
             f"not an STS3215: {', '.join(strange)}",

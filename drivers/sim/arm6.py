@@ -161,7 +161,8 @@ def mjcf(bodies: str = "", actuators: str = "", assets: str = "") -> str:
   <light pos="0.2 -.4 1" dir="0 .3 -1" castshadow="true"/>
   <camera name="side" pos="0.56 -.30 .26" xyaxes=".58 .81 0 -.33 .24 .91" fovy="42"/>
   <camera name="top" pos="0.2 0 .7" xyaxes="0 -1 0 1 0 0"/>
-  <geom name="floor" type="plane" size="1 1 .1" material="ground" rgba="1 1 1 1" contype="0" conaffinity="4"/>{_ARM}{bodies}
+  <geom name="floor" type="plane" size="1 1 .1" material="ground" rgba="1 1 1 1" contype="0"
+   conaffinity="4"/>{_ARM}{bodies}
  </worldbody>
  <equality><joint joint1="gripper_twin" joint2="gripper" polycoef="0 1 0 0 0"/></equality>
  <actuator>{_SERVOS}{actuators}

@@ -17,10 +17,17 @@ FloatArray = NDArray[np.float64]
 class World(Protocol):
     """Physics with one servo a joint, in the robot file's order; rad or m, and seconds."""
 
-    def apply(self, references: FloatArray, torque_on: NDArray[np.bool_]) -> None: ...
-    def joint_position(self) -> FloatArray: ...
-    def joint_velocity(self) -> FloatArray: ...
-    def joint_load(self) -> FloatArray: ...
+    def apply(self, references: FloatArray, torque_on: NDArray[np.bool_]) -> None:
+        """What each servo drives to, and whether it has torque."""
+
+    def joint_position(self) -> FloatArray:
+        """True positions."""
+
+    def joint_velocity(self) -> FloatArray:
+        """True velocities."""
+
+    def joint_load(self) -> FloatArray:
+        """Force over its limit, -1 to 1."""
 
 
 class SimulatedServos:

@@ -19,6 +19,7 @@ class Announcer:
         self._to = view.say if view is not None else None
 
     def __call__(self, line: str) -> None:
+        """Say it."""
         if self._to is not None:
             self._to(line)
         else:

@@ -27,11 +27,15 @@ ROBOT = "so101_sim.toml"
 
 def add_parser(subparsers: Any) -> None:
     """Declares the command."""
-    parser = subparsers.add_parser("demo", help="a learned policy picks blocks off a moving cart; no hardware")
+    parser = subparsers.add_parser(
+        "demo", help="a learned policy picks blocks off a moving cart; no hardware"
+    )
     parser.add_argument("--seconds", type=_positive, default=0.0, help="end after so long (default: Ctrl-C)")
     parser.add_argument("--headless", action="store_true", help="no live view")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
-    parser.add_argument("--delay-ms", type=_not_negative, default=0.0, help="hold each answer back by so much")
+    parser.add_argument(
+        "--delay-ms", type=_not_negative, default=0.0, help="hold each answer back by so much"
+    )
     parser.add_argument("--video", type=Path, metavar="FILE.gif", help="a film of the same task in lock-step")
     parser.add_argument("--robot", type=Path, help="another simulated robot file")
     parser.add_argument("--seed", type=int, default=0, help="of the world and its sensor (default 0)")

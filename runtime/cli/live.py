@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import sys
@@ -69,7 +70,9 @@ class View:
         """A line about a process; the last three stay in sight."""
         self._lines = [*self._lines[-2:], line]
 
-    def show(self, figures: Mapping[str, Any], mode: str, conditions: list[str], added_delay_ms: float) -> None:
+    def show(
+        self, figures: Mapping[str, Any], mode: str, conditions: list[str], added_delay_ms: float
+    ) -> None:
         """Draws the present state."""
         self._live.update(draw(self._title, figures, mode, conditions, added_delay_ms, self._lines))
 
@@ -83,7 +86,9 @@ def draw(
     lines: list[str],
 ) -> Panel:
     """One picture of the robot."""
-    head = Text.assemble((f" {mode} ", MODE_STYLES.get(mode, "dim")), ("  " + ", ".join(conditions), "yellow"))
+    head = Text.assemble(
+        (f" {mode} ", MODE_STYLES.get(mode, "dim")), ("  " + ", ".join(conditions), "yellow")
+    )
     table = Table.grid(padding=(0, 2))
     for _ in range(5):
         table.add_column(justify="right")
@@ -92,12 +97,20 @@ def draw(
     episodes, successes = figures["episodes"], figures["successes"]
     rate = 60 * successes / max(1e-9, figures["seconds"])
     share = f"{100 * successes / episodes:.0f} %" if episodes else "-"
-    table.add_row("picks", f"{rate:.1f} a minute", f"{successes} of {episodes}", share, _number(figures["pick_s"], " s each"))
+    table.add_row(
+        "picks",
+        f"{rate:.1f} a minute",
+        f"{successes} of {episodes}",
+        share,
+        _number(figures["pick_s"], " s each"),
+    )
     table.add_row("loop late, us", f"{servo['hz']} Hz", *_three(servo["late_us"]))
     table.add_row("policy late, us", f"{policy['hz']} Hz", *_three(policy["late_us"]))
     table.add_row("inference, us", f"{policy['runs']} runs", *_three(policy["inference_us"]))
     table.add_row("reaction, ms", f"delay {policy['delay_ms']:.1f}", *_three(figures["reaction_ms"]))
-    table.add_row("seam blend, ms", f"jump {max(command['max_seam'].values()):.0e}", *_three(command["blend_ms"]))
+    table.add_row(
+        "seam blend, ms", f"jump {max(command['max_seam'].values()):.0e}", *_three(command["blend_ms"])
+    )
     use = bus["wire_us"] * servo["hz"] / 1e4
     table.add_row("bus, us", f"{use:.0f} % used", *_three(bus["measured_us"]))
     table.add_row(
@@ -118,6 +131,6 @@ def _three(quantiles: Mapping[str, float]) -> tuple[str, str, str]:
 
 
 def _number(value: float | None, unit: str = "") -> str:
-    if value is None or value != value:
+    if value is None or math.isnan(value):
         return "-"
     return f"{value:,.0f}{unit}" if abs(value) >= 100 else f"{value:.1f}{unit}"

@@ -37,7 +37,9 @@ class Command:
 
 
 COMMANDS = {
-    "demo": Command("spinal.runtime.cli.demo", "a learned policy picks blocks off a moving cart; no hardware"),
+    "demo": Command(
+        "spinal.runtime.cli.demo", "a learned policy picks blocks off a moving cart; no hardware"
+    ),
     "run": Command("spinal.runtime.cli.run", "run a robot until Ctrl-C"),
     "check": Command(
         "spinal.runtime.cli.check", "check a robot file, its policy and its buses; moves nothing"

@@ -23,7 +23,6 @@ from spinal.runtime.controller.plan import the_bus
 from spinal.runtime.segments import (
     CONTROLLER_RECORDS,
     CONTROLLER_REPORT,
-    CONTROLLER_STATE,
     CONTROLLER_STATS,
     LINK_REPORT,
     POLICY_REPORT,
@@ -126,7 +125,12 @@ class RunMeter:
 
     def result(self) -> dict[str, Any]:
         """The figures so far, with the stable keys of ``spinal demo --json``."""
-        counts, policy, link, sim = self._stats.read(), self._policy.read(), self._link.read(), self._sim.read()
+        counts, policy, link, sim = (
+            self._stats.read(),
+            self._policy.read(),
+            self._link.read(),
+            self._sim.read(),
+        )
         bus = self._robot.buses[the_bus(self._robot)]
         granted = self._controller.read().get("realtime", {})
         return {

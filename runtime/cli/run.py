@@ -22,7 +22,9 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("run", help="run a robot until Ctrl-C")
     parser.add_argument("robot", type=Path, metavar="ROBOT.toml")
     parser.add_argument("--view", action="store_true", help="with the live view")
-    parser.add_argument("--planner", action="store_true", help="with the demo's planner, which asks for picks")
+    parser.add_argument(
+        "--planner", action="store_true", help="with the demo's planner, which asks for picks"
+    )
     parser.set_defaults(run=run)
 
 

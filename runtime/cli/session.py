@@ -20,6 +20,7 @@ from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import ConfigError, LinkError
 from spinal.runtime.link.client import PlannerClient
 from spinal.runtime.link.endpoints import Endpoints
+from spinal.runtime.link.messages import GoalKind
 from spinal.runtime.supervisor.supervisor import Supervisor
 
 DELAY_STEP_MS = 20
@@ -36,7 +37,9 @@ def fit_robot(robot_file: Path) -> RobotConfig:
     """
     report = examine(str(robot_file))
     if report.problems:
-        raise ConfigError(report.problems, str(robot_file), f"correct this and run: spinal check {robot_file}")
+        raise ConfigError(
+            report.problems, str(robot_file), f"correct this and run: spinal check {robot_file}"
+        )
     return report.robot
 
 
@@ -143,10 +146,8 @@ class Session:
         try:
             if self._client is None:
                 self._client = PlannerClient(self._endpoints, src="live-view", provenance="a key")
-            kind = "go_on" if self._paused else "pause"
-            ack = self._client.send_goal(
-                kind, valid_for_ms=PERSON_PATIENCE_MS, timeout_ms=PERSON_PATIENCE_MS
-            )
+            kind: GoalKind = "go_on" if self._paused else "pause"
+            ack = self._client.send_goal(kind, valid_for_ms=PERSON_PATIENCE_MS, timeout_ms=PERSON_PATIENCE_MS)
             if ack.accepted:
                 self._paused = not self._paused
             elif view is not None:

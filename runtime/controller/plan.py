@@ -66,7 +66,9 @@ def loop_plan(robot: RobotConfig) -> LoopPlan:
     )
 
 
-def feetech_bus(robot: RobotConfig, transport: NativeTransport, clock: ManualClock | None = None) -> FeetechBus:
+def feetech_bus(
+    robot: RobotConfig, transport: NativeTransport, clock: ManualClock | None = None
+) -> FeetechBus:
     """The robot's bus over ``transport``."""
     bus = robot.buses[the_bus(robot)]
     return FeetechBus([_wire_joint(joint) for joint in robot.joints], bus.baud, transport, clock)

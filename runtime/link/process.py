@@ -17,7 +17,6 @@ from spinal.runtime.link.endpoints import Endpoints
 from spinal.runtime.link.messages import StateReport
 from spinal.runtime.link.server import AcceptedGoal, LinkServer
 from spinal.runtime.segments import (
-    CONTROLLER_STATE,
     CONTROLLER_STATS,
     LINK_ORDER,
     LINK_REPORT,

@@ -23,7 +23,6 @@ from spinal.runtime.policy.session import Session
 from spinal.runtime.policy.step import Execution, PolicyStep
 from spinal.runtime.pose_filter import PoseFilter
 from spinal.runtime.segments import (
-    CONTROLLER_STATE,
     POLICY_REPORT,
     POLICY_TRAJECTORY,
     SIM_POSE,

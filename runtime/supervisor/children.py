@@ -81,7 +81,11 @@ class Child:
             return None
         code = self.process.poll()
         if code is not None:
-            return f"ended by signal {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+            return (
+                f"ended by signal {signal.Signals(-code).name}"
+                if code < 0
+                else f"ended with exit code {code}"
+            )
         if self.segment is None or not self.row.silent_limit_ms:
             return None
         begun = self.segment.epoch > self._epoch and self.segment.heartbeat_ns > self._started_s * 1e9
