@@ -19,6 +19,7 @@ BACK_OFF_S = (0.05, 0.2, 0.5, 1.0, 2.0)
 RESTARTS_PER_MINUTE = 6
 """More than this, and the process is given up: something is wrong that a restart does not cure."""
 KILL_AFTER_S = 4.0
+LONGEST_WORDS = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Child:
     deaths: int = 0
     given_up: bool = False
     last_words: str = ""
+    _unfinished: str = ""
     _started_s: float = 0.0
     _epoch: int = 0
     _restart_s: float = 0.0
@@ -56,10 +58,24 @@ class Child:
             pass_fds=tuple(self.launch.fds),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=None,
+            stderr=subprocess.PIPE,
             start_new_session=True,
         )
+        if self.process.stderr is not None:
+            os.set_blocking(self.process.stderr.fileno(), False)
         self._started_s = time.monotonic()
+
+    def words(self) -> list[str]:
+        """The lines that it has written to stderr since the last call."""
+        if self.process is None or self.process.stderr is None:
+            return []
+        try:
+            said = os.read(self.process.stderr.fileno(), LONGEST_WORDS)
+        except BlockingIOError:
+            return []
+        *lines, self._unfinished = (self._unfinished + said.decode(errors="replace")).split("\n")
+        self._unfinished = self._unfinished[-LONGEST_WORDS:]
+        return [line for line in lines if line.strip()]
 
     @property
     def alive(self) -> bool:
@@ -122,7 +138,7 @@ class Child:
                 self.process.wait(limit_s)
             except subprocess.TimeoutExpired:
                 self.kill()
-        self.process = None
+        self._forget()
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -130,7 +146,12 @@ class Child:
             if self.process.poll() is None:
                 os.kill(self.process.pid, signal.SIGKILL)
             self.process.wait()
-            self.process = None
+            self._forget()
+
+    def _forget(self) -> None:
+        if self.process is not None and self.process.stderr is not None:
+            self.process.stderr.close()
+        self.process = None
 
     def _silence_ms(self) -> float:
         if self.segment is None:

@@ -100,8 +100,10 @@ class Supervisor:
             deadline = time.monotonic() + min(START_LIMIT_S, row.ready_limit_s)
             while not child.ready:
                 self._give_order()
+                self._pass_on_words()
                 trouble = child.trouble()
                 if trouble is not None or time.monotonic() > deadline:
+                    self._pass_on_words()
                     raise ProcessError(
                         f"{row.name} did not start: {trouble or 'not ready in time'}",
                         hint="its own last words stand above",
@@ -113,10 +115,12 @@ class Supervisor:
 
         Raises ProcessError when a process was restarted too often.
         """
+        self._pass_on_words()
         for child in self.children.values():
             if child.process is not None:
                 trouble = child.trouble()
                 if trouble is not None:
+                    self._pass_on_words()
                     child.bury(trouble)
                     self._say(f"{child.row.name} {trouble}: the arm holds, restarting")
             if child.given_up:
@@ -205,6 +209,11 @@ class Supervisor:
         if self._line is not None:
             wire = DescriptorWire(self._line.controller_fd)
             configure(wire, [_servo(joint) for joint in self.robot.joints])
+
+    def _pass_on_words(self) -> None:
+        for child in self.children.values():
+            for line in child.words():
+                self._say(line)
 
     def _give_order(self) -> None:
         running = self.wants_run and bool(self.children) and self.all_ready
