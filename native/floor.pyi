@@ -1,0 +1,3 @@
+from spinal.native.histogram import Quantiles
+
+def run_floor(period_ns: int, ticks: int, fifo_priority: int) -> tuple[Quantiles, bool]: ...
