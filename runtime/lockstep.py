@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from spinal.drivers.feetech.configure import ServoSetup, configure
+from spinal.drivers.feetech.configure import configure, setups
 from spinal.drivers.sim.cartpick import STEP_NS, CartpickWorld, Start
 from spinal.drivers.sim.pose_stream import PoseStream
 from spinal.drivers.sim.servos import SimulatedServos
@@ -80,7 +80,7 @@ class LockStep:
         self._servos = SimulatedServos(robot.joints, self.world, bus.baud)
         self._clock = ManualClock(EPOCH_NS)
         wire = MemoryTransport(self._servos.emulator, clock_address=self._clock.address)
-        configure(wire, [ServoSetup(joint.id, joint.name) for joint in robot.joints])
+        configure(wire, setups(robot.joints))
         self.start_ns = -(-self._clock.now_ns // 20_000_000) * 20_000_000
 
         made: dict[Writer, Segment] = {writer: segments.create(writer, joints) for writer in Writer}

@@ -16,7 +16,7 @@ from spinal.drivers.sim.cartpick import (
     CartpickWorld,
 )
 
-ON = np.ones(6, dtype=bool)
+ON = np.ones(6)
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spinal.native import feetech
+from spinal.runtime.config.joints import GripperJoint, Joint
 from spinal.runtime.errors import BusError
 
 TRIES = 3
@@ -81,6 +82,18 @@ class ServoSetup:
     id: int
     name: str
     torque_fraction: float = 1.0
+
+
+def setups(joints: Sequence[Joint]) -> list[ServoSetup]:
+    """What a robot file says about each servo: a gripper may use a share of its torque, an arm all of it."""
+    return [
+        ServoSetup(
+            joint.id,
+            joint.name,
+            joint.limits.torque_fraction if isinstance(joint, GripperJoint) else 1.0,
+        )
+        for joint in joints
+    ]
 
 
 def configure(wire: Wire, servos: Sequence[ServoSetup]) -> None:

@@ -37,7 +37,8 @@ SERVO_DAMPING = 5.0
 SERVO_TORQUE = 2.94
 JAW_STIFFNESS = 600.0
 JAW_DAMPING = 20.0
-JAW_FORCE = 12.0
+JAW_FORCE = 24.0
+"""Of a finger at the motor's full torque, N; the robot file allows half of it."""
 
 LOWER = np.array([-1.92, -1.75, -0.1, -2.1, -2.75, 0.0])
 UPPER = np.array([1.92, 1.75, 2.9, 2.1, 2.75, JAW_OPEN])

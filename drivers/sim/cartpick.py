@@ -81,6 +81,7 @@ class CartpickWorld:
         self._gain = self.model.actuator_gainprm[:6].copy()
         self._bias = self.model.actuator_biasprm[:6].copy()
         self._force_limit = self.model.actuator_forcerange[:6, 1].copy()
+        self._torque_share = np.ones(6)
         self.reset(0)
 
     def reset(self, seed: int, start: Start = "home") -> None:
@@ -106,7 +107,7 @@ class CartpickWorld:
         self.events: list[Event] = []
         self.turns = 0
         self._next_turn_ns = self._turn_gap_ns()
-        self.apply(np.append(joints, jaw), np.ones(6, dtype=np.bool_))
+        self.apply(np.append(joints, jaw), np.ones(6))
         self.respawn()
 
     def respawn(self, rng: np.random.Generator | None = None) -> None:
@@ -133,12 +134,17 @@ class CartpickWorld:
         self._held_ns = 0
         self.events.append(Event(self.time_ns, "spawn"))
 
-    def apply(self, references: NDArray[np.float64], torque_on: NDArray[np.bool_]) -> None:
-        """Set what the six servos drive to (rad, the jaw in m) and which of them have torque."""
+    def apply(self, references: NDArray[np.float64], torque_share: NDArray[np.float64]) -> None:
+        """Set what the six servos drive to (rad, the jaw in m) and the share of their torque (0 is limp)."""
         self._ctrl[:6] = references
-        on = np.asarray(torque_on, dtype=np.float64)[:, None]
+        if (torque_share == self._torque_share).all():
+            return
+        self._torque_share = np.array(torque_share, dtype=np.float64)
+        on = (self._torque_share > 0)[:, None]
         self.model.actuator_gainprm[:6] = self._gain * on
         self.model.actuator_biasprm[:6] = self._bias * on
+        limit = self._force_limit * np.maximum(self._torque_share, 1e-9)
+        self.model.actuator_forcerange[:6] = np.stack([-limit, limit], axis=1)
 
     def step(self) -> None:
         """Advance by 2 ms: cart control, physics, then the task's bookkeeping."""
@@ -166,7 +172,7 @@ class CartpickWorld:
         return self._qvel[:6].copy()
 
     def joint_load(self) -> NDArray[np.float64]:
-        """Servo force over its limit [6], -1 to 1: what a servo's own load estimate reports."""
+        """Servo force over its greatest [6], -1 to 1: what a servo's own load estimate reports."""
         load: NDArray[np.float64] = self.data.actuator_force[:6] / self._force_limit
         return load
 

@@ -17,8 +17,8 @@ FloatArray = NDArray[np.float64]
 class World(Protocol):
     """Physics with one servo a joint, in the robot file's order; rad or m, and seconds."""
 
-    def apply(self, references: FloatArray, torque_on: NDArray[np.bool_]) -> None:
-        """What each servo drives to, and whether it has torque."""
+    def apply(self, references: FloatArray, torque_share: FloatArray) -> None:
+        """What each servo drives to, and the share of its torque that it may use (0: limp)."""
 
     def joint_position(self) -> FloatArray:
         """True positions."""
@@ -47,8 +47,8 @@ class SimulatedServos:
         self.emulator.advance(now_ns)
         drives = self.emulator.references()
         counts = np.array([drive.position_counts for drive in drives])
-        torque = np.array([drive.torque for drive in drives])
-        self._world.apply((counts - self._zero) / self._scale, torque)
+        share = np.array([drive.torque_limit_permille * 1e-3 if drive.torque else 0.0 for drive in drives])
+        self._world.apply((counts - self._zero) / self._scale, share)
 
     def measure(self) -> None:
         """Lets the servos measure the world's joints."""
