@@ -48,12 +48,16 @@ def main() -> int:
 
 
 class Orders:
-    """What the goals so far amount to. Pure logic; ``writer`` carries it to the loop."""
+    """What the goals so far amount to; ``writer`` carries it to the loop.
+
+    It begins with what the last link process ordered: a pause or a stop outlives whoever passed it on.
+    """
 
     def __init__(self, writer: OrderWriter) -> None:
         self._writer = writer
-        self.paused = False
-        self.stopped = False
+        last = writer.last_kind
+        self.paused = last == layout.ORDER_HOLD
+        self.stopped = last == layout.ORDER_STOP
         self.goal_id = 0
         self._sequence = 0
 
