@@ -134,10 +134,6 @@ class OrderWriter:
         """The newest order's kind, whoever gave it; None before the first."""
         return int(self._record[0]["kind"]) if self._mailbox.read_latest(self._bytes) else None
 
-    def standing(self) -> int | None:
-        """The kind of the last order, also when a process before this one gave it; None before the first."""
-        return int(self._record[0]["kind"]) if self._mailbox.read_latest(self._bytes) else None
-
     def give(self, kind: int, now_ns: int, valid_for_ns: int, goal: int = 0) -> None:
         """``kind``: layout.ORDER_RUN, ORDER_HOLD or ORDER_STOP. Not renewed in time, it counts as hold."""
         self._record[0] = (now_ns, now_ns + valid_for_ns, kind, goal)

@@ -15,10 +15,10 @@ from types import FrameType
 
 import msgspec
 
-from spinal.native.realtime import die_with_parent
 from spinal.native.shared import Segment
 from spinal.runtime.config.load import load_robot
 from spinal.runtime.config.robot import RobotConfig
+from spinal.runtime.parent import end_with_parent
 from spinal.runtime.segments import Writer
 
 
@@ -34,6 +34,8 @@ class Wiring(msgspec.Struct, frozen=True):
     command_endpoint: str = ""
     state_endpoint: str = ""
     seed: int = 0
+    parent: int = 0
+    """The process that started it; 0: nobody in particular."""
 
     def to_json(self) -> str:
         """As a command line argument."""
@@ -68,7 +70,7 @@ def child_wiring(description: str | None) -> Wiring:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--wiring", required=True, help="JSON, written by the supervisor")
     wiring = msgspec.json.decode(parser.parse_args().wiring, type=Wiring)
-    die_with_parent(signal.SIGTERM)
+    end_with_parent(wiring.parent)
     return wiring
 
 

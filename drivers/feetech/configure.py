@@ -7,10 +7,12 @@ position, so nothing moves.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +22,8 @@ from spinal.runtime.errors import BusError
 
 TRIES = 3
 ANSWER_LIMIT_NS = 20_000_000
+LONGEST_DISCARD = 64
+"""Reads of 4 KiB: a line that babbles on is not waited for."""
 STS3215_MODELS = (777, 2825)
 """Model numbers of the 7.4 V and 12 V versions."""
 
@@ -45,7 +49,7 @@ class Wire(Protocol):
 
 
 class DescriptorWire:
-    """A serial line, pty or socketpair end as a Wire, before the loop takes it over."""
+    """A serial line, pty or socketpair end as a Wire, before the loop takes it over; BusError when it fails."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -57,22 +61,36 @@ class DescriptorWire:
         return time.monotonic_ns()
 
     def write(self, data: bytes) -> None:
-        """All of ``data``, or BlockingIOError."""
-        sent = os.write(self._fd, data)
-        if sent != len(data):
-            raise BlockingIOError(f"the line took {sent} of {len(data)} bytes")
+        """All of ``data``."""
+        with _line_errors():
+            sent = os.write(self._fd, data)
+            if sent != len(data):
+                raise BlockingIOError(errno.EAGAIN, f"it took {sent} of {len(data)} bytes")
 
     def read(self, deadline_ns: int) -> bytes:
         """What arrives first, or nothing when the deadline comes before."""
         left = max(0.0, (deadline_ns - time.monotonic_ns()) * 1e-9)
-        ready, _, _ = select.select([self._fd], [], [], left)
-        return os.read(self._fd, 4096) if ready else b""
+        with _line_errors():
+            ready, _, _ = select.select([self._fd], [], [], left)
+            return os.read(self._fd, 4096) if ready else b""
 
     def discard_input(self) -> None:
         """Throw away what has arrived."""
-        while select.select([self._fd], [], [], 0)[0]:
-            if not os.read(self._fd, 4096):
-                return
+        with _line_errors():
+            for _ in range(LONGEST_DISCARD):
+                if not select.select([self._fd], [], [], 0)[0] or not os.read(self._fd, 4096):
+                    return
+
+
+@contextlib.contextmanager
+def _line_errors() -> Iterator[None]:
+    """What the kernel says of a line that is unplugged, as BusError."""
+    try:
+        yield
+    except OSError as error:
+        raise BusError(
+            f"the line to the motors failed: {error.strerror}", hint="check the adapter, and start again"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

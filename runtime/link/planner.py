@@ -19,6 +19,7 @@ from spinal.runtime.errors import LinkError
 from spinal.runtime.link.client import PlannerClient
 from spinal.runtime.link.endpoints import Endpoints
 from spinal.runtime.link.messages import StateReport
+from spinal.runtime.parent import end_with_parent
 
 THINK_MS = 500
 BEAT_MS = 100
@@ -103,12 +104,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--command-endpoint", required=True)
     parser.add_argument("--state-endpoint", required=True)
     parser.add_argument("--think-ms", type=int, default=THINK_MS)
+    parser.add_argument("--parent", type=int, help="the process to end with")
     args = parser.parse_args(argv)
     if args.think_ms < 1:
         parser.error("--think-ms must be at least 1")
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    if args.parent is not None:
+        end_with_parent(args.parent)
     try:
         with PlannerClient(
             Endpoints(args.command_endpoint, args.state_endpoint), src="planner", provenance="demo planner"

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from spinal.native import clock
 from spinal.native.shared import Segment
+from spinal.runtime.errors import BusError, LinkError, PolicyError, ProcessError, RealtimeError, SpinalError
 from spinal.runtime.supervisor.table import ProcessRow
 
 BACK_OFF_S = (0.05, 0.2, 0.5, 1.0, 2.0)
@@ -20,6 +21,10 @@ RESTARTS_PER_MINUTE = 6
 """More than this, and the process is given up: something is wrong that a restart does not cure."""
 KILL_AFTER_S = 4.0
 LONGEST_WORDS = 65536
+FAILURES: Mapping[int, type[SpinalError]] = {
+    kind.exit_code: kind for kind in (PolicyError, BusError, LinkError, RealtimeError)
+}
+"""What a child's exit code says about why it ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class Child:
     deaths: int = 0
     given_up: bool = False
     last_words: str = ""
+    last_line: str = ""
+    """Of what this start of it has written to stderr."""
     _unfinished: str = ""
     _started_s: float = 0.0
     _epoch: int = 0
@@ -53,6 +60,8 @@ class Child:
         if self.prepare is not None:
             self.prepare()
         self._epoch = self.segment.epoch if self.segment is not None else 0
+        self._unfinished = self.last_line = ""
+        self._started_s = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, *self.launch.arguments],
             pass_fds=tuple(self.launch.fds),
@@ -63,7 +72,6 @@ class Child:
         )
         if self.process.stderr is not None:
             os.set_blocking(self.process.stderr.fileno(), False)
-        self._started_s = time.monotonic()
 
     def words(self) -> list[str]:
         """The lines that it has written to stderr since the last call."""
@@ -75,7 +83,14 @@ class Child:
             return []
         *lines, self._unfinished = (self._unfinished + said.decode(errors="replace")).split("\n")
         self._unfinished = self._unfinished[-LONGEST_WORDS:]
-        return [line for line in lines if line.strip()]
+        lines = [line for line in lines if line.strip()]
+        self.last_line = lines[-1] if lines else self.last_line
+        return lines
+
+    @property
+    def exit_code(self) -> int | None:
+        """As subprocess has it; None while it runs, or when there is none."""
+        return self.process.poll() if self.process is not None else None
 
     @property
     def alive(self) -> bool:
@@ -89,7 +104,7 @@ class Child:
             return False
         if self.segment is None or not self.row.silent_limit_ms:
             return True
-        return self.segment.epoch > self._epoch and self._silence_ms() < self.row.silent_limit_ms
+        return self._begun and self._silence_ms() < self.row.silent_limit_ms
 
     def trouble(self) -> str | None:
         """Why it must be restarted: it died, hangs, or never became ready. None while all is well."""
@@ -104,8 +119,7 @@ class Child:
             )
         if self.segment is None or not self.row.silent_limit_ms:
             return None
-        begun = self.segment.epoch > self._epoch and self.segment.heartbeat_ns > self._started_s * 1e9
-        if not begun:
+        if not self._begun:
             waited = time.monotonic() - self._started_s
             return f"not ready after {waited:.0f} s" if waited > self.row.ready_limit_s else None
         silence = self._silence_ms()
@@ -153,7 +167,26 @@ class Child:
             self.process.stderr.close()
         self.process = None
 
+    @property
+    def _begun(self) -> bool:
+        """Whether this start of it has beaten; the heartbeat of the one before may still look fresh."""
+        if self.segment is None:
+            return True
+        return self.segment.epoch > self._epoch and self.segment.heartbeat_ns > self._started_s * 1e9
+
     def _silence_ms(self) -> float:
         if self.segment is None:
             return 0.0
         return (clock.now_ns() - self.segment.heartbeat_ns) / 1e6
+
+
+def start_failure(name: str, exit_code: int | None, lines: Sequence[str], trouble: str) -> SpinalError:
+    """Why ``name`` did not start, by the ``lines`` it left.
+
+    An error of ours is printed by a child as ``name: message`` and ``next: hint``, and comes back as itself.
+    """
+    begins = [index for index, line in enumerate(lines) if line.startswith(f"{name}: ")]
+    if begins and lines[-1].startswith("next: "):
+        message = "\n".join(lines[begins[-1] : -1]).removeprefix(f"{name}: ")
+        return FAILURES.get(exit_code or 0, ProcessError)(message, hint=lines[-1].removeprefix("next: "))
+    return ProcessError(f"{name} did not start: {trouble}", hint="its own last words stand above")

@@ -3,7 +3,8 @@
     start -> watch (renew orders, notice deaths and hangs, hold, restart) -> rest -> stop
 
 While any process that the robot needs is missing, the loop is ordered to hold; it runs again when all are back.
-Ending lets the arm come to rest first, and leaves its motors holding.
+A simulator that comes back has servos as from power-on, so the controller is restarted behind it. Ending lets
+the arm come to rest first, and leaves its motors holding.
 """
 
 from __future__ import annotations
@@ -13,26 +14,28 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from spinal.drivers.feetech.configure import DescriptorWire, ServoSetup, configure
+from spinal.drivers.feetech.configure import DescriptorWire, configure, setups
 from spinal.drivers.lines import Line, open_serial, open_simulated
 from spinal.native import clock, layout
 from spinal.native.shared import Segment
 from spinal.runtime import segments
-from spinal.runtime.config.joints import GripperJoint, Joint
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.plan import the_bus
-from spinal.runtime.errors import ProcessError
+from spinal.runtime.controller.process import refuse_without_realtime
+from spinal.runtime.errors import ProcessError, SpinalError
 from spinal.runtime.link.endpoints import Endpoints
 from spinal.runtime.segments import (
+    CONTROLLER_REPORT,
     SUPERVISOR_ORDER,
     SUPERVISOR_SETTINGS,
     OrderWriter,
+    ReportReader,
     SettingsWriter,
     StateReader,
     Writer,
 )
-from spinal.runtime.supervisor.children import Child, Launch
-from spinal.runtime.supervisor.table import LINK, PLANNER, ProcessRow, rows
+from spinal.runtime.supervisor.children import Child, Launch, start_failure
+from spinal.runtime.supervisor.table import CONTROLLER, LINK, PLANNER, SIM, ProcessRow, rows
 from spinal.runtime.wiring import Wiring
 
 ORDER_VALID_NS = 500_000_000
@@ -47,7 +50,8 @@ class Supervisor:
     """The robot of ``robot_file``. Use as a context manager; one thread.
 
     ``say`` is called with one line per change of a process. ``endpoints``: where planners reach the robot.
-    Raises BusError, ProcessError from ``start``.
+    ``ending`` is asked while it starts: when somebody wants to end, the rest is not started.
+    Raises BusError, LinkError, PolicyError, ProcessError, RealtimeError from ``start``.
     """
 
     def __init__(
@@ -58,12 +62,14 @@ class Supervisor:
         say: Say,
         with_planner: bool = False,
         seed: int = 0,
+        ending: Callable[[], bool] = lambda: False,
     ) -> None:
         self.robot = robot
         self._say = say
         self._robot_file = robot_file
         self._endpoints = endpoints
         self._seed = seed
+        self._ending = ending
         self._table = rows(robot, with_planner)
         self._held: list[Segment] = []
         self._fds: list[int] = []
@@ -73,6 +79,7 @@ class Supervisor:
         self._stopped = False
 
     def __enter__(self) -> Supervisor:
+        refuse_without_realtime(self.robot)
         self._make_memory()
         try:
             self._open_line()
@@ -94,21 +101,22 @@ class Supervisor:
         self._give_order()
         for row in self._table:
             child = self._child(row)
-            self.children[row.name] = child
             self._say(f"starting {row.name}")
             child.start()
+            self.children[row.name] = child
             deadline = time.monotonic() + min(START_LIMIT_S, row.ready_limit_s)
-            while not child.ready:
+            while not child.ready and not self._ending():
                 self._give_order()
-                self._pass_on_words()
                 trouble = child.trouble()
-                if trouble is not None or time.monotonic() > deadline:
-                    self._pass_on_words()
-                    raise ProcessError(
-                        f"{row.name} did not start: {trouble or 'not ready in time'}",
-                        hint="its own last words stand above",
-                    )
+                if trouble is None and time.monotonic() > deadline:
+                    trouble = "not ready in time"
+                if trouble is not None:
+                    self._fail_to_start(child, trouble)
                 time.sleep(WATCH_S)
+            self._pass_on_words()
+            if self._ending():
+                return
+        self._say_what_was_refused()
 
     def watch(self) -> None:
         """One round: notices what died or hangs, restarts what is due, renews the order. Every 10 ms or so.
@@ -117,20 +125,16 @@ class Supervisor:
         """
         self._pass_on_words()
         for child in self.children.values():
-            if child.process is not None:
-                trouble = child.trouble()
-                if trouble is not None:
-                    self._pass_on_words()
-                    child.bury(trouble)
-                    self._say(f"{child.row.name} {trouble}: the arm holds, restarting")
+            trouble = child.trouble()
+            if trouble is not None:
+                self._bury(child, trouble)
+            if child.due() and self._device_answers(child.row):
+                self._restart(child)
             if child.given_up:
                 raise ProcessError(
-                    f"{child.row.name} was restarted too often, last {child.last_words}",
-                    hint="its own words stand above; the arm was brought to rest",
+                    f"{child.row.name} was restarted too often, last: {child.last_words}",
+                    hint="cure that and start again; the arm was brought to rest and holds",
                 )
-            if child.due():
-                child.start()
-                self._say(f"{child.row.name} restarted")
         self._give_order()
 
     @property
@@ -173,6 +177,7 @@ class Supervisor:
         self._orders = OrderWriter(own, SUPERVISOR_ORDER)
         self._settings = SettingsWriter(own, SUPERVISOR_SETTINGS)
         self._states = StateReader(self._views[Writer.CONTROLLER], joints)
+        self._controller_report = ReportReader(self._views[Writer.CONTROLLER], CONTROLLER_REPORT)
 
     def _open_line(self) -> None:
         bus = self.robot.buses[the_bus(self.robot)]
@@ -182,7 +187,7 @@ class Supervisor:
         own = row.writer
         if row is PLANNER:
             arguments = ["-m", row.module, "--command-endpoint", self._endpoints.command]
-            arguments += ["--state-endpoint", self._endpoints.state]
+            arguments += ["--state-endpoint", self._endpoints.state, "--parent", str(os.getpid())]
             return Child(row, Launch(arguments, ()), None)
         shared = {reader.value: self._read_fds[reader] for reader in row.reads}
         if own is not None:
@@ -198,6 +203,7 @@ class Supervisor:
             command_endpoint=self._endpoints.command if row is LINK else "",
             state_endpoint=self._endpoints.state if row is LINK else "",
             seed=self._seed,
+            parent=os.getpid(),
         )
         fds = [*shared.values(), *([bus_fd] if bus_fd >= 0 else [])]
         launch = Launch(["-m", row.module, "--wiring", wiring.to_json()], fds)
@@ -208,7 +214,46 @@ class Supervisor:
         """The controller is not alive here: nobody else speaks on the bus."""
         if self._line is not None:
             wire = DescriptorWire(self._line.controller_fd)
-            configure(wire, [_servo(joint) for joint in self.robot.joints])
+            configure(wire, setups(self.robot.joints))
+
+    def _fail_to_start(self, child: Child, trouble: str) -> None:
+        lines = child.words()
+        failure = start_failure(child.row.name, child.exit_code, lines, trouble)
+        if isinstance(failure, ProcessError):
+            for line in lines:
+                self._say(line)
+        raise failure
+
+    def _bury(self, child: Child, trouble: str) -> None:
+        self._pass_on_words()
+        child.bury(f"{trouble} ({child.last_line})" if child.last_line else trouble)
+        holds = "" if child.row is PLANNER else "the arm holds, "
+        self._say(f"{child.row.name} {trouble}: {holds}{'given up' if child.given_up else 'restarting'}")
+        controller = self.children.get(CONTROLLER.name)
+        if child.row is SIM and controller is not None and controller.process is not None:
+            controller.bury("its servos are gone")
+
+    def _device_answers(self, row: ProcessRow) -> bool:
+        """Motors are set up before the controller starts: simulated ones must be there for that."""
+        device = self.children.get(SIM.name)
+        return row is not CONTROLLER or device is None or device.ready
+
+    def _restart(self, child: Child) -> None:
+        try:
+            child.start()
+        except SpinalError as error:  # motors that cannot be set up now may answer the next time
+            child.bury(error.message)
+            self._say(f"{child.row.name} cannot start: {error.message}")
+        else:
+            self._say(f"{child.row.name} restarted")
+
+    def _say_what_was_refused(self) -> None:
+        refused = self._controller_report.read().get("realtime", {}).get("fifo")
+        if refused is not None and self.robot.control.realtime != "off":
+            self._say(
+                f"real-time priority was refused ({refused}): the loop may be late. Grant it with ulimit -r,"
+                " with LimitRTPRIO in the service, or run as root"
+            )
 
     def _pass_on_words(self) -> None:
         for child in self.children.values():
@@ -242,9 +287,3 @@ class Supervisor:
         for fd in self._fds:
             os.close(fd)
         self._fds.clear()
-
-
-def _servo(joint: Joint) -> ServoSetup:
-    if isinstance(joint, GripperJoint):
-        return ServoSetup(joint.id, joint.name, joint.limits.torque_fraction)
-    return ServoSetup(joint.id, joint.name)

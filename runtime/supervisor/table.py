@@ -1,4 +1,7 @@
-"""The one table of a robot's processes: started from top to bottom, stopped from bottom to top."""
+"""The one table of a robot's processes: started from top to bottom, stopped from bottom to top.
+
+The controller comes late: motors are set up right before it, when everything else has shown that it works.
+"""
 
 from __future__ import annotations
 
@@ -51,12 +54,10 @@ PLANNER = ProcessRow("planner", "spinal.runtime.link.planner", ())
 
 def rows(robot: RobotConfig, with_planner: bool) -> list[ProcessRow]:
     """The processes that ``robot`` needs. A planner of our own only where nobody else plans."""
-    wanted = [CONTROLLER]
-    if robot.simulated:
-        wanted.insert(0, SIM)
+    wanted = [SIM] if robot.simulated else []
     if robot.policy is not None:
         wanted.append(POLICY)
-    wanted.append(LINK)
+    wanted += [LINK, CONTROLLER]
     if with_planner:
         wanted.append(PLANNER)
     return wanted
