@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 from spinal.runtime.cli.live import View
 
+CLEAR_LINE = "\r\x1b[K"
+
 
 class Announcer:
     """Call it with a line."""
@@ -23,4 +25,5 @@ class Announcer:
         if self._to is not None:
             self._to(line)
         else:
-            print(line, file=sys.stderr, flush=True)
+            clear = CLEAR_LINE if sys.stderr.isatty() else ""  # of what a progress line left there
+            print(f"{clear}{line}", file=sys.stderr, flush=True)

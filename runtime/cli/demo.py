@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import shutil
 import tempfile
 from importlib import resources
@@ -18,11 +19,13 @@ from typing import Any
 from spinal.runtime.cli.announcer import Announcer
 from spinal.runtime.cli.meter import summary
 from spinal.runtime.cli.session import Ending, Options, Session, fit_robot
-from spinal.runtime.errors import ConfigError, Problem
+from spinal.runtime.config.robot import RobotConfig
+from spinal.runtime.errors import ConfigError, PolicyError, Problem
 from spinal.runtime.link.endpoints import in_directory
 from spinal.runtime.supervisor.supervisor import Supervisor
 
 ROBOT = "so101_sim.toml"
+NOT_MEASURED: dict[str, Any] = dict.fromkeys(("visible", "p10", "p50", "p90"))
 
 
 def add_parser(subparsers: Any) -> None:
@@ -43,34 +46,38 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the demo; 0 when the robot ran and picked, 1 when it picked nothing in a run of 15 s or more."""
+    """Runs the demo; 0 when the robot ran and picked, 1 when it picked nothing in a run of 15 s or more.
+
+    Raises PolicyError when the robot never ran.
+    """
     robot_file = args.robot or Path(str(resources.files("spinal.launch") / "robots" / ROBOT))
     robot = fit_robot(robot_file)
     if robot.sim is None or robot.policy is None:
         problem = Problem("", "is not a simulated robot with a policy", "use: spinal run")
         raise ConfigError([problem], str(robot_file))
-    if args.json is not None and not args.json.resolve().parent.is_dir():
-        problem = Problem("--json", f"{args.json.parent} is not a folder", "make it first, or name another")
-        raise ConfigError([problem], "command line")
+    unfit = [*_unfit("--json", args.json), *_unfit("--video", args.video)]
+    if unfit:
+        raise ConfigError(unfit, "command line")
     ending = Ending()
     directory = Path(tempfile.mkdtemp(prefix="spinal-demo-"))
     endpoints = in_directory(directory)
     say = Announcer()
     options = Options(args.seconds, args.delay_ms, view=not args.headless, progress=True)
     try:
-        with Supervisor(robot, robot_file, endpoints, say, with_planner=True, seed=args.seed) as supervisor:
+        with Supervisor(
+            robot, robot_file, endpoints, say, with_planner=True, seed=args.seed, ending=lambda: ending.asked
+        ) as supervisor:
             figures = Session(supervisor, endpoints, f"spinal demo: {robot.description}", options).run(
                 ending, say.use
             )
             say("bringing the arm to rest")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    picked_enough = figures["successes"] > 0 or figures["seconds"] < 15
-    result = {"ok": picked_enough, **figures}
+        ending.over()
+    ran = ending.asked or figures["command"]["switches"] > 0
+    result = {"ok": ran and (figures["successes"] > 0 or figures["seconds"] < 15), **figures}
     if args.json is not None:
-        from spinal.runtime.response import measure_response
-
-        result["response_ms"] = measure_response(robot, figures["policy"]["delay_ms"], say)
+        result["response_ms"] = _response(robot, figures, say) if not ending.asked else NOT_MEASURED
         args.json.write_text(json.dumps(_finite(result), indent=1) + "\n")
         say(f"wrote {args.json}")
     if args.video is not None:
@@ -78,7 +85,38 @@ def run(args: argparse.Namespace) -> int:
 
         film(robot_file, args.video, args.delay_ms, args.seed, say)
     print(summary(result))
-    return 0 if picked_enough else 1
+    if not ran:
+        raise PolicyError(
+            f"the robot never ran: {figures['policy']['complaint'] or 'no chunk came into force'}",
+            hint="give it some seconds"
+            if figures["seconds"] < 2
+            else "look at the policy's inputs and outputs; spinal check shows what its card says",
+        )
+    return 0 if result["ok"] else 1
+
+
+def _response(robot: RobotConfig, figures: dict[str, Any], say: Announcer) -> dict[str, Any]:
+    """Measured in some seconds of lock-step; Ctrl-C leaves it out."""
+    from spinal.runtime.response import measure_response
+
+    try:
+        return measure_response(robot, figures["policy"]["delay_ms"], say)
+    except KeyboardInterrupt:
+        return NOT_MEASURED
+
+
+def _unfit(option: str, path: Path | None) -> list[Problem]:
+    """Why nothing can be written to ``path``: found before the run, not behind it."""
+    if path is None:
+        return []
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        return [Problem(option, f"{folder} is not a folder", "make it first, or name another")]
+    if path.is_dir():
+        return [Problem(option, f"{path} is a folder", "name a file in it")]
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        return [Problem(option, f"{path} may not be written by this user", "name another place")]
+    return []
 
 
 def _finite(value: Any) -> Any:
@@ -89,14 +127,21 @@ def _finite(value: Any) -> Any:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 < value < 1e6:
         raise argparse.ArgumentTypeError("must be a number of seconds above 0")
     return value
 
 
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+
+
 def _not_negative(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not 0 <= value <= 1000:
         raise argparse.ArgumentTypeError("must be between 0 and 1000 ms")
     return value

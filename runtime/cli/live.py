@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 MODE_STYLES = {"running": "bold green", "holding": "bold yellow", "ready": "cyan", "stopped": "bold red"}
-KEYS = "[d] more delay  [f] less delay  [p] pause / go on  [q] stop and leave"
+KEYS = "[d] more  [f] less   [p] pause / go on   [q] leave"
 
 
 class Keys:
@@ -70,64 +70,64 @@ class View:
         """A line about a process; the last three stay in sight."""
         self._lines = [*self._lines[-2:], line]
 
-    def show(
-        self, figures: Mapping[str, Any], mode: str, conditions: list[str], added_delay_ms: float
-    ) -> None:
-        """Draws the present state."""
-        self._live.update(draw(self._title, figures, mode, conditions, added_delay_ms, self._lines))
+    def show(self, figures: Mapping[str, Any], mode: str, reasons: list[str], added_delay_ms: float) -> None:
+        """Draws the present state; ``reasons`` say why the robot does not run."""
+        self._live.update(draw(self._title, figures, mode, reasons, added_delay_ms, self._lines))
 
 
 def draw(
     title: str,
     figures: Mapping[str, Any],
     mode: str,
-    conditions: list[str],
+    reasons: list[str],
     added_delay_ms: float,
     lines: list[str],
 ) -> Panel:
     """One picture of the robot."""
-    head = Text.assemble(
-        (f" {mode} ", MODE_STYLES.get(mode, "dim")), ("  " + ", ".join(conditions), "yellow")
-    )
+    head = Text.assemble((f" {mode} ", MODE_STYLES.get(mode, "dim")), ("  " + ", ".join(reasons), "yellow"))
     table = Table.grid(padding=(0, 2))
     for _ in range(5):
         table.add_column(justify="right")
-    table.add_row("", "now", "p50", "p99", "max", style="dim")
+    table.add_row("", "", "p50", "p99", "max", style="dim")
     servo, policy, command, bus = (figures[key] for key in ("servo", "policy", "command", "bus"))
-    episodes, successes = figures["episodes"], figures["successes"]
-    rate = 60 * successes / max(1e-9, figures["seconds"])
-    share = f"{100 * successes / episodes:.0f} %" if episodes else "-"
-    table.add_row(
-        "picks",
-        f"{rate:.1f} a minute",
-        f"{successes} of {episodes}",
-        share,
-        _number(figures["pick_s"], " s each"),
-    )
     table.add_row("loop late, us", f"{servo['hz']} Hz", *_three(servo["late_us"]))
     table.add_row("policy late, us", f"{policy['hz']} Hz", *_three(policy["late_us"]))
     table.add_row("inference, us", f"{policy['runs']} runs", *_three(policy["inference_us"]))
-    table.add_row("reaction, ms", f"delay {policy['delay_ms']:.1f}", *_three(figures["reaction_ms"]))
+    table.add_row("reaction, ms", f"policy takes {policy['delay_ms']:.1f}", *_three(figures["reaction_ms"]))
     table.add_row(
-        "seam blend, ms", f"jump {max(command['max_seam'].values()):.0e}", *_three(command["blend_ms"])
+        "seam blend, ms",
+        f"largest jump {max(command['max_seam'].values()):.0e}",
+        *_three(command["blend_ms"]),
     )
     use = bus["wire_us"] * servo["hz"] / 1e4
     table.add_row("bus, us", f"{use:.0f} % used", *_three(bus["measured_us"]))
-    table.add_row(
-        "counts",
-        f"{servo['missed']} missed",
-        f"{policy['starved_ticks']} starved",
-        f"{command['limited_ticks']} limited",
-        f"{bus['errors']} bus errors",
+    counts = Text(
+        f" ticks: {servo['missed']} missed, {policy['starved_ticks']} without a fresh chunk,"
+        f" {command['limited_ticks']} limited; bus: {bus['errors']} errors"
     )
     delay = f"added delay {added_delay_ms:.0f} ms" if added_delay_ms else "no added delay"
-    foot = Text(f"{delay}   {KEYS}", style="dim")
-    notes = [Text(line, style="dim") for line in lines]
-    return Panel(Group(head, table, *notes, foot), title=title, title_align="left", border_style="cyan")
+    foot = Text(f" {delay} {KEYS}", style="dim")
+    notes = [Text(f" {line}", style="dim") for line in lines]
+    picks = [_picks(figures)] if figures["task"] else []
+    return Panel(
+        Group(head, *picks, table, counts, *notes, foot), title=title, title_align="left", border_style="cyan"
+    )
+
+
+def _picks(figures: Mapping[str, Any]) -> Text:
+    episodes, successes = figures["episodes"], figures["successes"]
+    if not episodes:
+        return Text(" no block picked yet")
+    rate = 60 * successes / max(1e-9, figures["seconds"])
+    pace = f", {rate:.0f} a minute, {_number(figures['pick_s'], ' s')} each" if successes else ""
+    return Text.assemble((f" {successes} of {episodes} blocks picked", "bold"), pace)
 
 
 def _three(quantiles: Mapping[str, float]) -> tuple[str, str, str]:
-    return tuple(_number(quantiles.get(key)) for key in ("p50", "p99", "max"))  # type: ignore[return-value]
+    p50, p99, most = (
+        _number(quantiles.get(key) if quantiles.get("n") else None) for key in ("p50", "p99", "max")
+    )
+    return p50, p99, most
 
 
 def _number(value: float | None, unit: str = "") -> str:

@@ -195,15 +195,22 @@ class RunMeter:
         return float(budget.read_us + budget.write_us) if budget is not None else 0.0
 
 
+def reasons(result: dict[str, Any], conditions: list[str]) -> list[str]:
+    """Why the robot does not run, in words: the loop's conditions, and what the policy complains of."""
+    complaint = result["policy"]["complaint"]
+    return [*conditions, f"policy: {complaint}"] if conditions and complaint else conditions
+
+
 def summary(result: dict[str, Any]) -> str:
     """The run in a few lines."""
     late, reaction = result["servo"]["late_us"], result["reaction_ms"]
     picked = f"{result['successes']} of {result['episodes']} blocks picked in {result['seconds']:.0f} s\n"
+    reacted = f"p50 {reaction['p50']:.1f} ms, p99 {reaction['p99']:.1f} ms (n = {reaction['n']})"
     return (
         f"{picked if result['episodes'] else ''}"
         f"loop {result['servo']['hz']} Hz: late p50 {late['p50']:.0f} us, p99 {late['p99']:.0f} us,"
         f" {result['servo']['missed']} of {result['servo']['ticks']} ticks missed\n"
-        f"reaction p50 {reaction['p50']:.1f} ms, p99 {reaction['p99']:.1f} ms (n = {reaction['n']}),"
+        f"reaction {reacted if reaction['n'] else 'not measured'},"
         f" {result['policy']['starved_ticks']} starved ticks\n"
         f"seam: jump {max(result['command']['max_seam'].values()):.0e} over {result['command']['switches']}"
         f" switches; real time {'granted' if result['realtime']['fifo'] else 'NOT granted'}"

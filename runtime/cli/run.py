@@ -40,8 +40,11 @@ def run(args: argparse.Namespace) -> int:
     say = Announcer()
     ending = Ending()
     seed = robot.sim.seed if robot.sim else 0
-    with Supervisor(robot, args.robot, endpoints, say, with_planner=args.planner, seed=seed) as supervisor:
-        say(f"{robot.name} is ready: planners at {endpoints.command}, state at {endpoints.state}")
+    with Supervisor(
+        robot, args.robot, endpoints, say, args.planner, seed, ending=lambda: ending.asked
+    ) as supervisor:
+        if not ending.asked:
+            say(f"{robot.name} is ready: planners at {endpoints.command}, state at {endpoints.state}")
         notify("READY=1")
         session = Session(supervisor, endpoints, f"spinal run: {robot.name}", Options(view=args.view))
         figures = session.run(ending, say.use)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import time
@@ -13,9 +14,10 @@ from typing import Any
 
 from rich.console import Console
 
+from spinal.runtime.cli.announcer import CLEAR_LINE
 from spinal.runtime.cli.check_report import examine
 from spinal.runtime.cli.live import Keys, View
-from spinal.runtime.cli.meter import RunMeter
+from spinal.runtime.cli.meter import RunMeter, reasons
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import ConfigError, LinkError
 from spinal.runtime.link.client import PlannerClient
@@ -48,8 +50,14 @@ class Ending:
 
     def __init__(self) -> None:
         self.asked = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
+        self._before = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+
+    def over(self) -> None:
+        """The robot is at rest and its processes have ended: from now on the signals do what they did before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = True
@@ -110,7 +118,7 @@ class Session:
             if now - shown >= (VIEW_PERIOD_S if view is not None else 1.0):
                 shown = now
                 if view is not None:
-                    view.show(meter.result(), meter.mode, meter.conditions, self.added_delay_ms)
+                    self._show(view, meter)
                 elif self._options.progress:
                     self._progress(meter, now - began)
             if keys is not None:
@@ -119,15 +127,27 @@ class Session:
                         return
             time.sleep(WATCH_PERIOD_S)
 
+    def _show(self, view: View, meter: RunMeter) -> None:
+        figures = meter.result()
+        view.show(figures, meter.mode, reasons(figures, meter.conditions), self.added_delay_ms)
+
     def _progress(self, meter: RunMeter, elapsed_s: float) -> None:
         figures = meter.result()
         total = f" of {self._options.seconds:.0f}" if self._options.seconds else ""
+        why = ", ".join(reasons(figures, meter.conditions))
         line = (
-            f"{elapsed_s:4.0f}{total} s  {meter.mode}  {figures['successes']} of {figures['episodes']} picked"
+            f"{elapsed_s:4.0f}{total} s  {meter.mode}{f' ({why})' if why else ''}"
+            f"  {figures['successes']} of {figures['episodes']} picked"
         )
-        end = "\r" if sys.stderr.isatty() else "\n"
-        if sys.stderr.isatty() or int(elapsed_s) % 10 == 0:
-            print(line, end=end, file=sys.stderr, flush=True)
+        if sys.stderr.isatty():
+            print(
+                f"{CLEAR_LINE}{line[: shutil.get_terminal_size().columns - 1]}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+        elif int(elapsed_s) % 10 == 0:
+            print(line, file=sys.stderr, flush=True)
 
     def _press(self, key: str, view: View | None) -> bool:
         """Obeys one key; True to leave."""

@@ -60,10 +60,25 @@ class Session:
         )
         for _ in range(WARM_UP_RUNS):
             self.run()
+        self._refuse_nonsense(model.name)
 
     def run(self) -> None:
         """One inference from ``inputs`` into ``output``."""
         self._session.run_with_iobinding(self._binding)
+
+    def _refuse_nonsense(self, model: str) -> None:
+        """A good model may answer NaN to zeros (a norm of 0), but not to everything."""
+        if np.isfinite(self.output).all():
+            return
+        rng = np.random.default_rng(0)
+        for buffer in self.inputs.values():
+            buffer[...] = rng.normal(size=buffer.shape)
+        self.run()
+        if not np.isfinite(self.output).all():
+            raise PolicyError(
+                f"{model} answers numbers that are not finite, whatever it is asked",
+                hint="check the weights and the export: a NaN in training stays in the file",
+            )
 
     def _check_tensors(self, card: PolicyCard, model: str) -> None:
         wanted = {tensor.name: tuple(tensor.shape) for tensor in card.inputs}
