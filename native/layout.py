@@ -55,6 +55,7 @@ _STATE_HEAD = [
     ("trajectory_id", "<u8"),
     ("observation_stamp_ns", "<i8"),
     ("in_force_ns", "<i8"),
+    ("blend_end_ns", "<i8"),
     ("at_rest", "<i8"),
     ("joint_count", "<i8"),
 ]

@@ -29,5 +29,6 @@ cdef extern from "trajectory.h" nogil:
     size_t sp_trajectory_bytes(int, int) noexcept
     int sp_trajectory_check(const sp_trajectory *, int, int64_t) noexcept
     void sp_trajectory_hand_off(sp_active *, const sp_motion *, const sp_limits *, const sp_joint_kind *, int64_t) noexcept
+    void sp_trajectory_resume(sp_active *, const sp_motion *, const sp_joint_kind *, int64_t, int64_t) noexcept
     sp_motion sp_trajectory_sample(const sp_active *, int, sp_joint_kind, int64_t) noexcept
     sp_motion sp_trajectory_spline(const sp_trajectory *, int, int64_t) noexcept

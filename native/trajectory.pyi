@@ -46,6 +46,7 @@ class ActiveTrajectory:
         limits: Rows,
         grippers: Sequence[bool],
         switch_ns: int,
+        blend_end_ns: int | None = None,
     ) -> None: ...
     @property
     def blend_ns(self) -> int: ...

@@ -63,7 +63,9 @@ cdef class ActiveTrajectory:
     """A trajectory handed off from a motion, as the tick does it.
 
     ``motion``: [joint, 3] position, velocity, acceleration at ``switch_ns``; ``limits``: [joint, 5] as the
-    limiter's; ``grippers``: which joints are grippers.
+    limiter's; ``grippers``: which joints are grippers. With ``blend_end_ns`` it goes on with a hand-off that is
+    under way and whose mismatch has decayed by then: what is executed from ``switch_ns`` on.
+    Raises ValueError for shapes that do not fit.
     """
 
     cdef sp_active *active
@@ -71,12 +73,14 @@ cdef class ActiveTrajectory:
 
     def __init__(self, head, const double[:, ::1] position not None, const double[:, ::1] curvature not None,
                  const double[:, ::1] motion not None, const double[:, ::1] limits not None, grippers,
-                 int64_t switch_ns):
+                 int64_t switch_ns, blend_end_ns=None):
         cdef sp_motion last[64]
         cdef sp_limits bounds[64]
         joints = position.shape[1]
         if motion.shape[0] != joints or motion.shape[1] != 3 or limits.shape[0] != joints or limits.shape[1] != 5:
             raise ValueError("motion is [joints, 3] and limits [joints, 5]")
+        if head.step_ns <= 0:
+            raise ValueError(f"a step of {head.step_ns} ns between waypoints leads nowhere")
         if self.active == NULL:
             self.active = <sp_active *>calloc(1, sizeof(sp_active))
             if self.active == NULL:
@@ -86,7 +90,10 @@ cdef class ActiveTrajectory:
             last[j] = sp_motion(motion[j, 0], motion[j, 1], motion[j, 2])
             bounds[j] = sp_limits(limits[j, 0], limits[j, 1], limits[j, 2], limits[j, 3], limits[j, 4])
             self.kinds[j] = SP_JOINT_GRIPPER if grippers[j] else SP_JOINT_ARM
-        sp_trajectory_hand_off(self.active, last, bounds, self.kinds, switch_ns)
+        if blend_end_ns is None:
+            sp_trajectory_hand_off(self.active, last, bounds, self.kinds, switch_ns)
+        else:
+            sp_trajectory_resume(self.active, last, self.kinds, switch_ns, blend_end_ns)
 
     def __dealloc__(self):
         free(self.active)

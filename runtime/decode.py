@@ -19,6 +19,8 @@ def decode_chunk(output: NDArray[np.float32], observation: Observation, step_ns:
     Raises PolicyError when a number is not finite: the old trajectory stays in force then.
     """
     actions = output[0].astype(np.float64)
+    given = len(observation.ahead)
+    actions[:given] = observation.ahead
     if not np.isfinite(actions).all():
         raise PolicyError(
             "the model answered numbers that are not finite",
@@ -30,5 +32,6 @@ def decode_chunk(output: NDArray[np.float32], observation: Observation, step_ns:
         first_ns=observation.stamp_ns + step_ns,
         step_ns=step_ns,
         actions=actions,
+        given=given,
         decoder="chunk",
     )

@@ -7,6 +7,7 @@ own step between ticks, and a policy's answer is published after the delay that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,8 @@ from spinal.native.trajectory import TrajectoryWriter
 from spinal.runtime import segments
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.plan import feetech_bus, loop_plan
-from spinal.runtime.policy.observe import Observer, PoseInput
-from spinal.runtime.pose_filter import PoseFilter
+from spinal.runtime.policy.forecast import Forecast
+from spinal.runtime.policy.observe import Observer, pose_inputs
 from spinal.runtime.segments import (
     CONTROLLER_RECORDS,
     CONTROLLER_STATE,
@@ -36,7 +37,6 @@ from spinal.runtime.segments import (
     SUPERVISOR_ORDER,
     SUPERVISOR_TAIL,
     OrderWriter,
-    PoseReader,
     PoseWriter,
     StateReader,
     Writer,
@@ -105,17 +105,12 @@ class LockStep:
         self.order.give(layout.ORDER_RUN, 0, FOREVER_NS)
         self._writer = TrajectoryWriter(trajectories)
         self._waiting: list[_Submitted] = []
-        self._published: dict[int, Trajectory] = {}
+        self._forecast = Forecast(robot)
         self._sensor = PoseStream(seed if sensor_seed is None else sensor_seed, self.start_ns)
         self._poses = PoseWriter(made[Writer.SIM], SIM_POSE)
         self._state_reader = StateReader(made[Writer.CONTROLLER], joints)
-        streams = {
-            name: PoseInput(
-                PoseReader(made[Writer.SIM], SIM_POSE), PoseFilter(), stream.max_age_ms * 1_000_000
-            )
-            for name, stream in robot.streams.items()
-        }
-        self._observer = Observer(self._state_reader, streams, bus.max_age_ms * 1_000_000)
+        streams = pose_inputs(robot, made[Writer.SIM], SIM_POSE)
+        self._observer = Observer(self._state_reader, streams, bus.max_age_ms * 1_000_000, self._forecast)
         self.next_tick_ns = self.start_ns
         self.advance_to(self.start_ns + SETTLE_NS)
 
@@ -133,11 +128,12 @@ class LockStep:
         while self.next_tick_ns < t_ns:
             self._tick()
 
-    def observe(self, t_ns: int) -> Observation | None:
+    def observe(self, t_ns: int, ahead_ns: Sequence[int] = ()) -> Observation | None:
         """The observation at ``t_ns``: the newest tick's state, and the samples that have arrived by then."""
+        self._publish(t_ns)
         for sample in self._sensor.released(t_ns):
             self._poses.publish(sample)
-        return self._observer.observe(t_ns)
+        return self._observer.observe(t_ns, ahead_ns)
 
     @property
     def missing(self) -> str | None:
@@ -158,7 +154,7 @@ class LockStep:
     @property
     def in_force(self) -> Trajectory | None:
         """The trajectory that the last published state names."""
-        return self._published.get(self.state().trajectory_id)
+        return self._forecast.in_force(self.state())
 
     @property
     def mode(self) -> str:
@@ -179,12 +175,7 @@ class LockStep:
 
     def _tick(self) -> None:
         tick_ns = self.next_tick_ns
-        due = [one for one in self._waiting if one.published_ns <= tick_ns]
-        for one in due:
-            self._waiting.remove(one)
-            number = self._writer.publish(one.trajectory, one.trajectory.position, one.trajectory.curvature)
-            self._published[number] = one.trajectory
-            self._published.pop(number - 8, None)
+        self._publish(tick_ns)
         self._servos.measure()
         self._clock.now_ns = tick_ns
         self._loop.tick(tick_ns)
@@ -197,6 +188,14 @@ class LockStep:
             self.world.step()
             if start_ns == tick_ns:
                 self._servos.drive(tick_ns + STEP_NS)
+
+    def _publish(self, now_ns: int) -> None:
+        due = [one for one in self._waiting if one.published_ns <= now_ns]
+        for one in due:
+            self._waiting.remove(one)
+            path = one.trajectory
+            number = self._writer.publish(path, path.position, path.curvature)
+            self._forecast.published(number, path, one.published_ns)
 
     def _drain(self) -> None:
         buffer = np.zeros(4, self._record_dtype)

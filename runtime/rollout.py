@@ -68,7 +68,7 @@ class Rollout:
         self.robot = LockStep(robot, self.world, keep_records)
         self._policy = policy
         self._period_ns = robot.policy.period_ns
-        self._answer_ns = inference_ns + added_delay_ns
+        self._answer_ns = max(inference_ns, added_delay_ns)
 
     def begin(self, seed: int, start: Start = "home") -> None:
         """Puts world, sensor and robot at the start of an episode."""
@@ -82,19 +82,19 @@ class Rollout:
         """One policy step, and the ticks until the next one begins."""
         now_ns = self._next_ns
         self.robot.advance_to(now_ns)
-        observation = self.robot.observe(now_ns)
+        delay_ns = self._delay.delay_ns
+        observation = self.robot.observe(now_ns, self._policy.ahead_ns(delay_ns))
         if observation is not None:
             state = self.robot.state()
             if state.trajectory_id:
                 self._delay.saw(state.observation_stamp_ns, state.in_force_ns)
-            delay_ns = self._delay.delay_ns
-            chunk = self._policy.infer(observation, self.robot.in_force, delay_ns)
+            chunk = self._policy.infer(observation)
             published_ns = now_ns + self._answer_ns
             self.robot.submit(
                 self._policy.execution.trajectory(chunk, observation.command, published_ns, delay_ns),
                 published_ns,
             )
-        self._next_ns += max(1, math.ceil(self._answer_ns / self._period_ns)) * self._period_ns
+        self._next_ns += max(self._answer_ns, self._period_ns)
 
     def episode(self, seed: int, start: Start = "home") -> Episode:
         """One pick, to its end."""

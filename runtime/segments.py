@@ -105,6 +105,7 @@ class StateReader:
             trajectory_id=int(head["trajectory_id"]),
             observation_stamp_ns=int(head["observation_stamp_ns"]),
             in_force_ns=int(head["in_force_ns"]),
+            blend_end_ns=int(head["blend_end_ns"]),
             at_rest=bool(head["at_rest"]),
             position=joints["position"].copy(),
             velocity=joints["velocity"].copy(),

@@ -1,17 +1,21 @@
 """Fitting a chunk: waypoints in, waypoints and curvature of a cubic spline out. Values only: no time, no I/O.
 
-1. The spline begins at the observation's instant with the position that was commanded then, which is
-   known, and goes on through the chunk's actions.
-2. A penalty on the third difference (weight ``smoothing``) takes out what moves faster than the motion:
-   gain 1 / (1 + s (2 sin(pi f dt))^6), with s = 0.1 and 50 Hz 0.99 at 5 Hz and 0.79 at 10 Hz.
-3. The curvature is that of the interpolating C2 cubic spline, not-a-knot at the start (nothing is invented
-   about the acceleration there), natural at the end (the horizon's end comes to rest anyway).
+1. Known is the motion commanded at the observation (position, velocity, acceleration) and the positions that
+   are commanded until an answer can be in force. Two points before the observation, on the parabola of that
+   motion, tell the spline where it comes from, so that at the switch only what the chunk really wants to
+   change is left to decay.
+2. A penalty on the third difference takes out what moves faster than the motion: gain
+   1 / (1 + s (2 sin(pi f dt))^6), with s = 0.1 and 50 Hz 0.99 at 5 Hz and 0.79 at 10 Hz. Where the answer
+   joins the known motion the weight is higher by ``seam`` and falls behind it: there sits what differs from
+   one chunk to the next.
+3. The curvature is that of the interpolating C2 cubic spline, not-a-knot at the start (two steps before the
+   observation), natural at the end (the horizon's end comes to rest anyway).
 
-Both steps are linear, so one cached matrix product does them. The mismatch with the motion under way is not
-solved here: the tick does that at the switch, from what it really commanded.
+All of it is linear, so one cached matrix product does it. What mismatch remains with the motion under way is
+not solved here: the tick does that at the switch, from what it really commanded.
 
 scipy's ``make_smoothing_spline`` solves a similar problem; it is not used because it answers one channel at
-a time, has no fixed first point and would cost the core a dependency.
+a time, has no fixed points and would cost the core a dependency.
 """
 
 from __future__ import annotations
@@ -23,36 +27,51 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-FIRST_POINT_WEIGHT = 1e6
-"""Of the known first point against one action's."""
+KNOWN_WEIGHT = 1e6
+"""Of a known point against one action's."""
+BEFORE = 2
+"""Points before the observation."""
+SEAM_FALL = 0.4
+"""From one third difference behind the seam to the next."""
 
 
-@lru_cache(maxsize=16)
-def fit_matrices(points: int, smoothing: float) -> tuple[Array, Array]:
-    """(smoother, curvature) for ``points`` waypoints, each [points, points], for a step of 1.
+@lru_cache(maxsize=64)
+def fit_matrices(steps: int, given: int, smoothing: float, seam: float) -> tuple[Array, Array]:
+    """(smoother, curvature) for ``steps`` actions whose first ``given`` are known, for a step of 1.
 
-    ``smoother @ y`` are the waypoints, ``curvature @ y / step^2`` the second derivatives there.
-    Raises ValueError for fewer than 5 points.
+    Both are [steps + 1, BEFORE + 1 + steps] and act on the points before, at and behind the observation.
+    Raises ValueError for fewer than 4 actions.
     """
-    if points < 5:
-        raise ValueError(f"a chunk needs 4 actions at least, not {points - 1}")
-    third = np.diff(np.eye(points), 3, axis=0)
+    if steps < 4:
+        raise ValueError(f"a chunk needs 4 actions at least, not {steps}")
+    points = BEFORE + 1 + steps
+    third: Array = np.diff(np.eye(points), 3, axis=0)
+    known = BEFORE + 1 + given
+    behind = np.arange(points - 3) - (known - 3)  # 0: the first third difference with a free point
+    penalty: Array = smoothing + seam * SEAM_FALL ** np.maximum(behind, 0)
     weights = np.ones(points)
-    weights[0] = FIRST_POINT_WEIGHT
-    smoother = np.linalg.solve(np.diag(weights) + smoothing * third.T @ third, np.diag(weights))
-    return smoother, _spline_curvature(points) @ smoother
+    weights[:known] = KNOWN_WEIGHT
+    penalised = np.diag(weights) + third.T @ (penalty[:, None] * third)
+    smoother = np.linalg.solve(penalised, np.diag(weights)).astype(np.float64)
+    curvature: Array = _spline_curvature(points) @ smoother
+    return smoother[BEFORE:], curvature[BEFORE:]
 
 
-def fit(first: Array, actions: Array, step_s: float, smoothing: float) -> tuple[Array, Array]:
-    """Waypoints [steps + 1, joints] and curvature of the spline from ``first`` [joints] through ``actions``.
+def fit(
+    command: Array, actions: Array, given: int, step_s: float, smoothing: float, seam: float
+) -> tuple[Array, Array]:
+    """Waypoints [steps + 1, joints] and curvature of the spline from ``command`` [joints, 3] through ``actions``.
 
-    The first waypoint is ``first``; the others may move by what the smoothing takes out.
+    The first waypoint is the commanded position and the next ``given`` are the actions themselves; the others
+    may move by what the smoothing takes out.
     """
-    known = np.concatenate([first[None, :], actions])
-    smoother, curvature = fit_matrices(len(known), smoothing)
-    waypoints = smoother @ known
-    waypoints[0] = first
-    return waypoints, (curvature @ known) / (step_s * step_s)
+    q, v, a = command.T
+    back = -step_s * np.arange(BEFORE, 0, -1)[:, None]
+    points = np.concatenate([q + v * back + 0.5 * a * back * back, q[None], actions])
+    smoother, curvature = fit_matrices(len(actions), given, smoothing, seam)
+    waypoints: Array = smoother @ points
+    waypoints[: given + 1] = points[BEFORE : BEFORE + given + 1]
+    return waypoints, (curvature @ points) / (step_s * step_s)
 
 
 def _spline_curvature(points: int) -> Array:
@@ -64,5 +83,4 @@ def _spline_curvature(points: int) -> Array:
         right[k, k - 1 : k + 2] = 1, -2, 1
     system[0, :3] = 1, -2, 1  # the third derivative does not jump at the second waypoint
     system[-1, -1] = 1
-    curvature: Array = np.linalg.solve(system, right)
-    return curvature
+    return np.linalg.solve(system, right).astype(np.float64)

@@ -32,6 +32,8 @@ class State:
     """Of the observation that the trajectory in force answers; 0: none in force."""
     in_force_ns: int
     """The tick that took it."""
+    blend_end_ns: int
+    """When its mismatch at the switch has decayed."""
     at_rest: bool
     position: Array
     velocity: Array
@@ -62,6 +64,8 @@ class Observation:
     velocity: Array
     command: Array
     """[joint, 3]: the commanded motion at ``stamp_ns``."""
+    ahead: Array
+    """[step, joint]: positions that are commanded at the next policy steps, before any answer can be in force."""
     joints_age_ns: int
     """Of the oldest joint sample."""
     streams: Mapping[str, StreamValue]
@@ -83,6 +87,8 @@ class Chunk:
     step_ns: int
     actions: Array
     """[step, joint], absolute joint targets."""
+    given: int
+    """As many of the first actions are no answer: they are what is commanded until one can be in force."""
     decoder: str
 
 

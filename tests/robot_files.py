@@ -41,7 +41,7 @@ kind = "pose"
 source = "sim"
 rate_hz = 100
 max_age_ms = 100
-filter = { kind = "alpha_beta", position_time_s = 0.01, velocity_time_s = 0.05 }
+filter = { kind = "alpha_beta", position_sigma_m = 0.001, acceleration_sigma_m_s2 = 1.5 }
 [link]
 heartbeat_ms = 50
 [sim]

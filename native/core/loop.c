@@ -60,6 +60,7 @@ static void publish_state(sp_loop *loop, int64_t tick_ns)
     state->trajectory_id = active ? active->path.id : 0;
     state->observation_stamp_ns = active ? active->path.observation_stamp_ns : 0;
     state->in_force_ns = active ? active->switch_ns + loop->config.dt_ns : 0;
+    state->blend_end_ns = active ? active->switch_ns + active->blend_ns : 0;
     state->at_rest = at_rest(loop);
     state->joint_count = loop->config.joint_count;
     for (int i = 0; i < loop->config.joint_count; i++)

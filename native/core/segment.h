@@ -46,6 +46,7 @@ typedef struct sp_state {
     uint64_t trajectory_id; /* in force, and what it answers */
     int64_t observation_stamp_ns;
     int64_t in_force_ns; /* the tick that took it */
+    int64_t blend_end_ns; /* when its mismatch at the switch has decayed */
     int64_t at_rest; /* 1: every arm joint's command stands still */
     int64_t joint_count;
     sp_joint_state joints[SP_MAX_JOINTS];

@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #define NS 1e-9
+#define BLENDS 64
 
 size_t sp_trajectory_bytes(int waypoint_count, int joint_count)
 {
@@ -52,58 +53,90 @@ sp_motion sp_trajectory_spline(const sp_trajectory *path, int joint, int64_t t_n
     };
 }
 
-/* As short as `share` of the limits allows. The terms bound the peaks of a quintic that takes a mismatch
- * (d, v, a) to zero in T: acceleration 5.78 d/T^2 + 3.95 v/T, jerk 60 d/T^3 + 36 v/T^2 + 9 a/T. Each term gets
- * its part of the share, so the sum stays inside it. */
-static double blend_seconds(double d, double v, double a, const sp_limits *limits, double share)
+/* Whether a mismatch (d, v, a) can decay in T inside acceleration and jerk. The quintic's jerk is a parabola in
+ * x = t / T, so its peak is at an end or at the vertex; its acceleration peaks where the jerk crosses zero. What
+ * acceleration is there at the switch cannot be helped: it may fade, and the rest comes on top. */
+static int decays_inside(double d, double v, double a, double T, double acceleration, double jerk)
 {
-    double jerk = share * limits->jerk / 3, acceleration = share * limits->acceleration / 2;
-    double longest = cbrt(60 * fabs(d) / jerk);
-    longest = fmax(longest, sqrt(36 * fabs(v) / jerk));
-    longest = fmax(longest, 9 * fabs(a) / jerk);
-    longest = fmax(longest, sqrt(5.78 * fabs(d) / acceleration));
-    return fmax(longest, 3.95 * fabs(v) / acceleration);
+    double T2 = T * T, vT = v * T, aT2 = a * T2, top = jerk * T2 * T;
+    double p = -360 * d - 180 * vT - 30 * aT2; /* jerk T^3: p x^2 + q x + r */
+    double q = 360 * d + 192 * vT + 36 * aT2;
+    double r = -60 * d - 36 * vT - 9 * aT2;
+    if (fabs(r) > top || fabs(p + q + r) > top)
+        return 0;
+    if (q * (q + 2 * p) < 0 && fabs(r - q * q / (4 * p)) > top)
+        return 0;
+    double under = q * q - 4 * p * r;
+    if (under < 0 || p == 0)
+        return 1;
+    for (int sign = -1; sign <= 1; sign += 2) {
+        double x = (-q + sign * sqrt(under)) / (2 * p);
+        double allowed = acceleration * T2 + fabs(aT2) * (1 - x);
+        if (x > 0 && x < 1 && fabs(aT2 + x * (r + x * (q / 2 + x * p / 3))) > allowed)
+            return 0;
+    }
+    return 1;
 }
 
-void sp_trajectory_hand_off(sp_active *active, const sp_motion *motion, const sp_limits *limits,
+/* The shortest of BLENDS + 1 times from `shortest` to `longest`, evenly spaced as ratios, in which every joint's
+ * mismatch with `motion` can decay; the longest if none will do. */
+static double blend_seconds(const sp_trajectory *path, const sp_motion *motion, const sp_limits *limits,
                             const sp_joint_kind *kinds, int64_t switch_ns)
 {
-    const sp_trajectory *path = &active->path;
-    double blend_s = 0;
-    for (int joint = 0; joint < path->joint_count; joint++) {
+    double blend = fmax(path->blend_min_ns, 1000) * NS, longest = fmax(path->blend_max_ns * NS, blend);
+    double ratio = pow(longest / blend, 1.0 / BLENDS);
+    int left = BLENDS;
+    for (int joint = 0; joint < path->joint_count && left > 0; joint++) {
         if (kinds[joint] != SP_JOINT_ARM)
             continue;
         sp_motion goal = sp_trajectory_spline(path, joint, switch_ns);
         double d = motion[joint].position - goal.position, v = motion[joint].velocity - goal.velocity;
         double a = motion[joint].acceleration - goal.acceleration;
-        active->decay[0][joint] = d;
-        active->decay[1][joint] = v;
-        active->decay[2][joint] = a;
-        blend_s = fmax(blend_s, blend_seconds(d, v, a, &limits[joint], path->blend_share));
+        double acceleration = path->blend_share * limits[joint].acceleration;
+        double jerk = path->blend_share * limits[joint].jerk;
+        for (; left > 0 && !decays_inside(d, v, a, blend, acceleration, jerk); left--)
+            blend *= ratio;
     }
-    int64_t blend_ns = blend_s < 10 ? (int64_t)(blend_s / NS) : path->blend_max_ns;
-    if (blend_ns < path->blend_min_ns)
-        blend_ns = path->blend_min_ns;
-    if (blend_ns > path->blend_max_ns)
-        blend_ns = path->blend_max_ns;
-    if (blend_ns < 1)
-        blend_ns = 1;
-    active->switch_ns = switch_ns;
-    active->blend_ns = blend_ns;
+    return left > 0 ? blend : longest;
+}
 
-    double T = blend_ns * NS;
+/* The quintic that takes the mismatch with `motion` at `at_ns` to zero in `blend_ns`. */
+static void solve_decay(sp_active *active, const sp_motion *motion, const sp_joint_kind *kinds, int64_t at_ns,
+                        int64_t blend_ns)
+{
+    const sp_trajectory *path = &active->path;
+    active->switch_ns = at_ns;
+    active->blend_ns = blend_ns < 1 ? 1 : blend_ns;
+    double T = active->blend_ns * NS;
     for (int joint = 0; joint < path->joint_count; joint++) {
         if (kinds[joint] != SP_JOINT_ARM)
             continue;
-        double d = active->decay[0][joint];
-        double v = active->decay[1][joint] * T;
-        double a = active->decay[2][joint] * T * T;
+        sp_motion goal = sp_trajectory_spline(path, joint, at_ns);
+        double d = motion[joint].position - goal.position;
+        double v = (motion[joint].velocity - goal.velocity) * T;
+        double a = (motion[joint].acceleration - goal.acceleration) * T * T;
+        active->decay[0][joint] = d;
         active->decay[1][joint] = v;
         active->decay[2][joint] = a / 2;
         active->decay[3][joint] = -10 * d - 6 * v - 1.5 * a;
         active->decay[4][joint] = 15 * d + 8 * v + 1.5 * a;
         active->decay[5][joint] = -6 * d - 3 * v - 0.5 * a;
     }
+}
+
+void sp_trajectory_hand_off(sp_active *active, const sp_motion *motion, const sp_limits *limits,
+                            const sp_joint_kind *kinds, int64_t switch_ns)
+{
+    double blend_s = blend_seconds(&active->path, motion, limits, kinds, switch_ns);
+    solve_decay(active, motion, kinds, switch_ns, llrint(blend_s / NS));
+}
+
+void sp_trajectory_resume(sp_active *active, const sp_motion *motion, const sp_joint_kind *kinds, int64_t at_ns,
+                          int64_t blend_end_ns)
+{
+    /* Less than a microsecond left: nothing to decay, and nothing to divide by. */
+    int64_t left_ns = blend_end_ns - at_ns;
+    solve_decay(active, motion, kinds, at_ns, left_ns < 1000 ? 1 : left_ns);
 }
 
 sp_motion sp_trajectory_sample(const sp_active *active, int joint, sp_joint_kind kind, int64_t t_ns)

@@ -68,6 +68,11 @@ int sp_trajectory_check(const sp_trajectory *path, int joint_count, int64_t now_
 void sp_trajectory_hand_off(sp_active *active, const sp_motion *motion, const sp_limits *limits,
                             const sp_joint_kind *kinds, int64_t switch_ns);
 
+/* Goes on with a hand-off that is under way: `motion[joint]` is what was commanded for `at_ns`, and the mismatch
+ * is gone at `blend_end_ns`. Follows what is executed exactly, for whoever looks ahead. */
+void sp_trajectory_resume(sp_active *active, const sp_motion *motion, const sp_joint_kind *kinds, int64_t at_ns,
+                          int64_t blend_end_ns);
+
 /* The spline alone, without the decaying mismatch. */
 sp_motion sp_trajectory_spline(const sp_trajectory *path, int joint, int64_t t_ns);
 

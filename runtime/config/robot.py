@@ -79,6 +79,13 @@ class ExecutionSettings(Section):
         description="weight of the penalty on the third difference of a chunk's waypoints, without unit; 0 is"
         " none, 0.1 keeps 98 % of a 6 Hz motion at 50 Hz",
     )
+    seam_smoothing: float = Field(
+        default=300.0,
+        ge=0,
+        le=100_000,
+        description="weight of the same penalty where a chunk joins the motion under way, on top of smoothing;"
+        " it falls by a third with each step behind",
+    )
     blend_min_ms: int = Field(
         default=20, ge=1, le=2000, description="the shortest time in which a seam's mismatch decays, in ms"
     )
@@ -136,11 +143,25 @@ class BusSettings(Section):
 
 
 class AlphaBetaFilter(Section):
-    """A tracker of position and velocity with one time constant each."""
+    """A tracker of position and velocity; its gains follow from the two sigmas and each sample's interval."""
 
     kind: Literal["alpha_beta"] = Field(description='the only kind so far: "alpha_beta"')
-    position_time_s: Positive = Field(description="time constant of the position estimate, in s")
-    velocity_time_s: Positive = Field(description="time constant of the velocity estimate, in s")
+    position_sigma_m: Positive = Field(description="standard deviation of the sensor's position noise, in m")
+    acceleration_sigma_m_s2: Positive = Field(
+        description="how unsteadily the object moves: standard deviation of its acceleration, in m/s^2; more"
+        " follows a turn sooner and lets more noise through"
+    )
+    yaw_gain: float = Field(
+        default=0.25,
+        gt=0,
+        le=1,
+        description="the share of a sample's difference in yaw that the estimate takes over, up to 1",
+    )
+    gate_m: Positive = Field(
+        default=0.03,
+        description="a sample further than this from where the object can be is put aside, in m; a second one"
+        " that agrees with it starts the tracker anew",
+    )
 
 
 class PoseStream(Section):

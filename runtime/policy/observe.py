@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
-from spinal.runtime.pose_filter import PoseFilter
+from spinal.native.shared import Segment
+from spinal.runtime.config.robot import AlphaBetaFilter, RobotConfig
+from spinal.runtime.policy.forecast import Forecast
+from spinal.runtime.pose_filter import FilterSettings, PoseFilter
 from spinal.runtime.segments import PoseReader, StateReader
 from spinal.runtime.types import Observation, State, StreamValue
-
-LONGEST_CARRY_NS = 20_000_000
-"""A commanded motion is carried no further than this beyond its instant: a stopped loop commands nothing."""
 
 
 @dataclass
@@ -23,21 +22,45 @@ class PoseInput:
     max_age_ns: int
 
 
+def pose_inputs(robot: RobotConfig, segment: Segment, part: int) -> dict[str, PoseInput]:
+    """The robot file's pose streams, read from ``part`` of ``segment``, each with the filter it names."""
+    return {
+        name: PoseInput(
+            PoseReader(segment, part), PoseFilter(_settings(stream.filter)), stream.max_age_ms * 1_000_000
+        )
+        for name, stream in robot.streams.items()
+    }
+
+
+def _settings(chosen: AlphaBetaFilter | None) -> FilterSettings:
+    if chosen is None:
+        return FilterSettings()
+    return FilterSettings(
+        position_sigma_m=chosen.position_sigma_m,
+        acceleration_sigma_m_s2=chosen.acceleration_sigma_m_s2,
+        yaw_gain=chosen.yaw_gain,
+        gate_m=chosen.gate_m,
+    )
+
+
 class Observer:
     """Builds observations from the controller's state and the pose streams. One thread.
 
     ``missing`` says after each call why there was no observation; too old is missing, never silently reused.
     """
 
-    def __init__(self, state: StateReader, streams: dict[str, PoseInput], joints_max_age_ns: int) -> None:
+    def __init__(
+        self, state: StateReader, streams: dict[str, PoseInput], joints_max_age_ns: int, forecast: Forecast
+    ) -> None:
         self._state = state
+        self._forecast = forecast
         self._streams = streams
         self._joints_max_age_ns = joints_max_age_ns
         self.missing: str | None = "nothing was observed yet"
         self.newest: State | None = None
 
-    def observe(self, now_ns: int) -> Observation | None:
-        """The observation at ``now_ns``, or None (see ``missing``)."""
+    def observe(self, now_ns: int, ahead_ns: Sequence[int] = ()) -> Observation | None:
+        """The observation at ``now_ns``, or None (see ``missing``); it looks ahead by each of ``ahead_ns``."""
         state = self.newest = self._state.read()
         values = {name: self._stream_value(name, now_ns) for name in self._streams}
         if state is None:
@@ -52,11 +75,13 @@ class Observer:
             return None
         self.missing = None
         age_s = (now_ns - state.stamp_ns) * 1e-9
+        command = self._forecast.motion(state, [now_ns, *(now_ns + ahead for ahead in ahead_ns)])
         return Observation(
             stamp_ns=now_ns,
             position=state.position + state.velocity * age_s,
             velocity=state.velocity,
-            command=_carried(state, now_ns),
+            command=command[0],
+            ahead=command[1:, :, 0],
             joints_age_ns=joints_age_ns,
             streams=streams,
         )
@@ -76,10 +101,3 @@ class Observer:
             yaw_rad=estimate.yaw_rad,
             capture_ns=now_ns - estimate.age_ns,
         )
-
-
-def _carried(state: State, now_ns: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """The commanded motion at ``now_ns``, carried from its own instant at constant acceleration."""
-    dt = min(max(0, now_ns - state.command_ns), LONGEST_CARRY_NS) * 1e-9
-    p, v, a = state.commanded.T
-    return np.stack([p + v * dt + 0.5 * a * dt * dt, v + a * dt, a], axis=1)

@@ -18,16 +18,15 @@ from spinal.runtime.config.card import load_card
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import PolicyError, SpinalError
 from spinal.runtime.policy.delay import DelayMeter
-from spinal.runtime.policy.observe import Observer, PoseInput
+from spinal.runtime.policy.forecast import Forecast
+from spinal.runtime.policy.observe import Observer, pose_inputs
 from spinal.runtime.policy.session import Session
 from spinal.runtime.policy.step import Execution, PolicyStep
-from spinal.runtime.pose_filter import PoseFilter
 from spinal.runtime.segments import (
     POLICY_REPORT,
     POLICY_TRAJECTORY,
     SIM_POSE,
     SUPERVISOR_SETTINGS,
-    PoseReader,
     ReportWriter,
     SettingsReader,
     StateReader,
@@ -39,7 +38,6 @@ from spinal.runtime.wiring import StopRequest, Wiring, child_wiring, set_nice, s
 REPORT_PERIOD_NS = 200_000_000
 COLLECT_PERIOD_NS = 5_000_000_000
 FIRST_DELAY_NS = 5_000_000
-KEPT_TRAJECTORIES = 8
 
 
 def main() -> int:
@@ -79,23 +77,18 @@ class PolicyProcess:
         self._reports = ReportWriter(own, POLICY_REPORT)
         self._settings = SettingsReader(wiring.attach(Writer.SUPERVISOR), SUPERVISOR_SETTINGS)
         states = StateReader(wiring.attach(Writer.CONTROLLER), len(robot.joints))
-        streams = {}
-        if robot.streams:
-            sim = wiring.attach(Writer.SIM)
-            streams = {
-                name: PoseInput(PoseReader(sim, SIM_POSE), PoseFilter(), stream.max_age_ms * 1_000_000)
-                for name, stream in robot.streams.items()
-            }
+        streams = pose_inputs(robot, wiring.attach(Writer.SIM), SIM_POSE) if robot.streams else {}
         joints_max_age_ns = max(bus.max_age_ms for bus in robot.buses.values()) * 1_000_000
-        self._observer = Observer(states, streams, joints_max_age_ns)
+        self._forecast = Forecast(robot)
+        self._observer = Observer(states, streams, joints_max_age_ns, self._forecast)
         self._delay = DelayMeter(FIRST_DELAY_NS)
-        self._published: dict[int, Trajectory] = {}
         self._inference, self._late = Histogram(), Histogram()
         self._runs = self._blind = self._bad_answers = 0
         self._complaint: str | None = None
 
     def run(self, stop: StopRequest) -> None:
-        """Steps until asked to end. Late: whole periods are skipped, phase is kept."""
+        """Steps until asked to end. Late: phase is kept, the step that is overdue runs at once, the ones before
+        it are skipped, so a policy that needs long answers as often as it can."""
         gc.collect()
         gc.freeze()
         gc.disable()
@@ -115,12 +108,11 @@ class PolicyProcess:
             if now_ns >= collect_ns:
                 gc.collect(1)
                 collect_ns = now_ns + COLLECT_PERIOD_NS
-            next_ns += self._period_ns
-            if next_ns < now_ns:
-                next_ns += -(-(now_ns - next_ns) // self._period_ns) * self._period_ns
+            next_ns += max(1, (now_ns - next_ns) // self._period_ns) * self._period_ns
 
     def _one_step(self, now_ns: int) -> None:
-        observation = self._observer.observe(now_ns)
+        delay_ns = self._delay.delay_ns
+        observation = self._observer.observe(now_ns, self._step.ahead_ns(delay_ns))
         state = self._observer.newest
         if state is not None and state.trajectory_id:
             self._delay.saw(state.observation_stamp_ns, state.in_force_ns)
@@ -128,9 +120,8 @@ class PolicyProcess:
             self._blind += 1
             self._complaint = self._observer.missing
             return
-        in_force = self._published.get(state.trajectory_id) if state is not None else None
         try:
-            trajectory = self._answer(observation, in_force)
+            trajectory = self._answer(observation, delay_ns)
         except PolicyError as error:
             self._bad_answers += 1
             self._complaint = str(error)
@@ -139,17 +130,17 @@ class PolicyProcess:
         added_ns = self._settings.added_delay_ns
         if added_ns:
             clock.sleep_until_ns(observation.stamp_ns + added_ns)
+        published_ns = clock.now_ns()
         number = self._writer.publish(trajectory, trajectory.position, trajectory.curvature)
-        self._published[number] = trajectory
-        self._published.pop(number - KEPT_TRAJECTORIES, None)
+        self._forecast.published(number, trajectory, published_ns)
         self._runs += 1
 
-    def _answer(self, observation: Observation, in_force: Trajectory | None) -> Trajectory:
+    def _answer(self, observation: Observation, delay_ns: int) -> Trajectory:
         began_ns = clock.now_ns()
-        chunk = self._step.infer(observation, in_force, self._delay.delay_ns)
+        chunk = self._step.infer(observation)
         ended_ns = clock.now_ns()
         self._inference.record(ended_ns - began_ns)
-        return self._step.execution.trajectory(chunk, observation.command, ended_ns, self._delay.delay_ns)
+        return self._step.execution.trajectory(chunk, observation.command, ended_ns, delay_ns)
 
     def _report(self, now_ns: int) -> None:
         self._segment.beat(now_ns or clock.now_ns())

@@ -13,9 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spinal.native.trajectory import ActiveTrajectory
 from spinal.runtime.config.card import PolicyCard
-from spinal.runtime.config.limits import command_limits
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import decode_chunk
 from spinal.runtime.policy.session import Session
@@ -29,13 +27,14 @@ class Execution:
 
     step_ns: int
     smoothing: float
+    seam_smoothing: float
     blend_min_ns: int
     blend_max_ns: int
     blend_share: float
-    fresh_for_ns: int
-    """Without the measured delay, which comes on top."""
-    limits: Array
-    """[joint, 5]: position_min, position_max, velocity, acceleration, jerk."""
+    period_ns: int
+    late_periods: int
+    """A chunk is fresh for so many policy periods, the measured delay, and that again where it is longer than
+    a period: a policy that takes so long answers no more often."""
     grippers: tuple[bool, ...]
 
     @staticmethod
@@ -47,17 +46,20 @@ class Execution:
         return Execution(
             step_ns=step_ns,
             smoothing=chosen.smoothing,
+            seam_smoothing=chosen.seam_smoothing,
             blend_min_ns=chosen.blend_min_ms * 1_000_000,
             blend_max_ns=chosen.blend_max_ms * 1_000_000,
             blend_share=chosen.blend_share,
-            fresh_for_ns=chosen.max_age_periods * robot.policy.period_ns,
-            limits=np.array([command_limits(joint) for joint in robot.joints]),
+            period_ns=robot.policy.period_ns,
+            late_periods=chosen.max_age_periods,
             grippers=tuple(joint.kind == "gripper" for joint in robot.joints),
         )
 
     def trajectory(self, chunk: Chunk, command: Array, published_ns: int, delay_ns: int) -> Trajectory:
         """The spline from the motion commanded at the observation ([joint, 3]) through the chunk."""
-        position, curvature = fit(command[:, 0], chunk.actions, chunk.step_ns * 1e-9, self.smoothing)
+        position, curvature = fit(
+            command, chunk.actions, chunk.given, chunk.step_ns * 1e-9, self.smoothing, self.seam_smoothing
+        )
         for joint, gripper in enumerate(self.grippers):
             if gripper:
                 position[1:, joint] = chunk.actions[:, joint]
@@ -67,20 +69,13 @@ class Execution:
             published_ns=published_ns,
             origin_ns=chunk.first_ns - chunk.step_ns,
             step_ns=chunk.step_ns,
-            fresh_for_ns=self.fresh_for_ns + delay_ns,
+            fresh_for_ns=delay_ns + max(delay_ns, self.period_ns) + (self.late_periods - 1) * self.period_ns,
             blend_min_ns=self.blend_min_ns,
             blend_max_ns=self.blend_max_ns,
             blend_share=self.blend_share,
             position=np.ascontiguousarray(position),
             curvature=np.ascontiguousarray(curvature),
         )
-
-    def motion_ahead(self, trajectory: Trajectory, command: Array, from_ns: int, times_ns: list[int]) -> Array:
-        """Positions [time, joint] that the tick will command at ``times_ns`` if nothing new comes."""
-        ahead = ActiveTrajectory(
-            trajectory, trajectory.position, trajectory.curvature, command, self.limits, self.grippers, from_ns
-        )
-        return np.stack([ahead.sample(min(t, trajectory.end_ns))[:, 0] for t in times_ns])
 
 
 class PolicyStep:
@@ -96,9 +91,15 @@ class PolicyStep:
         """Begins anew: the noise of a run depends on ``seed`` alone."""
         self._rng = np.random.default_rng(seed)
 
-    def infer(self, observation: Observation, in_force: Trajectory | None, delay_ns: int) -> Chunk:
+    def ahead_ns(self, delay_ns: int) -> tuple[int, ...]:
+        """How far an observation must look ahead for an answer in force after ``delay_ns``: steps inside it."""
+        step_ns = self.execution.step_ns
+        frozen = min(delay_ns // step_ns, self.card.prefix.max_steps)
+        return tuple(step_ns * (k + 1) for k in range(frozen))
+
+    def infer(self, observation: Observation) -> Chunk:
         """The chunk that answers ``observation``. Raises PolicyError for an answer that is not finite."""
-        prefix, mask = self._prefix(observation, in_force, delay_ns)
+        prefix, mask = self._prefix(observation)
         for tensor in self.card.inputs:
             self._session.inputs[tensor.name][...] = self._value(tensor.stream, observation, prefix, mask)
         self._session.run()
@@ -126,19 +127,12 @@ class PolicyStep:
             return value.yaw_rad
         return value.position_m if field == "position" else value.velocity_m_s
 
-    def _prefix(
-        self, observation: Observation, in_force: Trajectory | None, delay_ns: int
-    ) -> tuple[Array, Array]:
+    def _prefix(self, observation: Observation) -> tuple[Array, Array]:
         """(actions [steps, joints], mask [steps]) of what is executed before the answer can be in force."""
-        steps, step_ns = self.card.chunk.steps, self.execution.step_ns
-        prefix = np.broadcast_to(observation.command[:, 0], (steps, len(observation.position))).copy()
+        steps, given = self.card.chunk.steps, len(observation.ahead)
+        prefix = np.empty((steps, len(observation.position)))
+        prefix[:given] = observation.ahead
+        prefix[given:] = observation.ahead[-1] if given else observation.command[:, 0]
         mask = np.zeros(steps)
-        frozen = min(delay_ns // step_ns, self.card.prefix.max_steps)
-        if frozen and in_force is not None:
-            times = [observation.stamp_ns + step_ns * (k + 1) for k in range(frozen)]
-            prefix[:frozen] = self.execution.motion_ahead(
-                in_force, observation.command, observation.stamp_ns, times
-            )
-            prefix[frozen:] = prefix[frozen - 1]
-            mask[:frozen] = 1
+        mask[:given] = 1
         return prefix, mask

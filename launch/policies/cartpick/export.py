@@ -14,7 +14,7 @@ from spinal.launch.policies.cartpick.model import LONGEST_PREFIX, ChunkFlow, Inp
 from spinal.launch.policies.cartpick.pipeline import HORIZON, JOINTS, STEP_NS
 
 VERSION = "0.1.0"
-NOISE = "normal"
+NOISE = "zero"
 """What fills the noise input at run time."""
 INPUTS = {
     "joint_position": ("joint_position", (1, JOINTS), "joint"),
