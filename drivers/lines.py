@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import termios
 from dataclasses import dataclass
 
 import serial
@@ -49,7 +50,15 @@ def open_serial(port: str, baud: int) -> Line:
         line.set_low_latency_mode(True)  # a pty and some adapters refuse
     fd = os.dup(line.fileno())
     line.close()
+    _tell_silence_from_hang_up(fd)
     return Line(fd, -1)
+
+
+def _tell_silence_from_hang_up(fd: int) -> None:
+    """pyserial leaves VMIN at 0, where a read of a silent line returns 0 bytes, as one of a lost line does."""
+    attributes = termios.tcgetattr(fd)
+    attributes[6][termios.VMIN] = 1
+    termios.tcsetattr(fd, termios.TCSANOW, attributes)
 
 
 def _reason(error: serial.SerialException) -> str:
