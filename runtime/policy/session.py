@@ -1,16 +1,24 @@
-"""A model loaded and warm: fixed buffers in, fixed buffers out, and proof of where it runs."""
+"""A model loaded and warm: fixed buffers in, fixed buffers out, and proof of where it runs.
+
+onnxruntime's telemetry is switched off, unless the environment says otherwise: recent Linux builds
+report to their maker from a thread of their own, which has no place beside a loop. It is decided when the
+library is loaded, so it stands above the import.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from spinal.runtime.config.card import PolicyCard
 from spinal.runtime.errors import PolicyError
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime as ort
 
 WARM_UP_RUNS = 20
 
