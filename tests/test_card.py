@@ -62,7 +62,8 @@ BAD = {
         "prefix.max_steps",
         "no inputs take",
     ),
-    "too many steps": (("steps = 20", "steps = 129"), "chunk.steps", "at most 128, and is 129"),
+    "too many steps": (("steps = 20", "steps = 129"), "chunk.steps", "at most 127, and is 129"),
+    "too few steps": (("steps = 20", "steps = 3"), "chunk.steps", "at least 4, and is 3"),
     "relative": (('"absolute"', '"relative"'), "representation", 'must be "absolute", and is "relative"'),
     "digest": (('sha256 = "', 'sha256 = "x'), "sha256", "64 hexadecimal digits"),
     "unknown stream": (

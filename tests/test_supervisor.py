@@ -8,12 +8,10 @@ import signal
 
 import numpy as np
 import pytest
-from robot_files import ROBOT, write_robot
+from pty_arm import PtyArm
 from supervised import descriptors, gone, supervised
 
 from spinal.native import layout
-from spinal.native.clock import now_ns
-from spinal.native.emulator import Emulator, EmulatorServer
 from spinal.runtime.config.limits import command_limits
 from spinal.runtime.errors import ProcessError
 from spinal.runtime.link.client import PlannerClient
@@ -177,42 +175,9 @@ def test_asked_to_end_while_it_starts(tmp_path):
     assert gone(pids)
 
 
-class PtyRobot:
-    """Two servos, emulated, behind a pseudo-terminal, and the file of the robot that they are."""
-
-    def __init__(self, folder):
-        self._line, device = os.openpty()
-        self.file = write_robot(
-            folder,
-            ('port = "sim"', f'port = "{os.ttyname(device)}"'),
-            ('[policy]\nmodel = "policy.onnx"\nhz = 50\n', ""),
-            ('[sim]\nworld = "cartpick"\n', ""),
-            (ROBOT[ROBOT.index("[streams") : ROBOT.index("[link]")], ""),
-        )
-        os.close(device)
-        self._emulator = Emulator((1, 2), positions_counts=(2300, 2500))
-        self._server = EmulatorServer(self._emulator, self._line)
-        self._server.start()
-
-    def drives(self):
-        """Of each servo: whether it has torque, and the count that it drives to."""
-        self._emulator.advance(now_ns())
-        return [(drive.torque, round(drive.position_counts)) for drive in self._emulator.references()]
-
-    def silence(self, silent):
-        for index in (0, 1):
-            self._emulator.set_faults(index, silent=silent)
-
-    def unplug(self):
-        if self._line >= 0:
-            self._server.stop()
-            os.close(self._line)
-            self._line = -1
-
-
 @pytest.fixture
 def arm(tmp_path):
-    arm = PtyRobot(tmp_path)
+    arm = PtyArm(tmp_path)
     yield arm
     arm.unplug()
 

@@ -22,8 +22,9 @@ from spinal.runtime.errors import ConfigError, Problem
 CARD_KEY = "spinal.card"
 """Key of the card in an ONNX file's metadata."""
 
-MAX_STEPS = 128
-"""As many waypoints as a trajectory carries (SP_MAX_WAYPOINTS)."""
+MIN_STEPS, MAX_STEPS = 4, 127
+"""What a spline can be fitted through, and what a trajectory carries beside its first waypoint, the pose that
+is commanded at the observation (SP_MAX_WAYPOINTS)."""
 
 Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=65536)], ...], Field(strict=False, min_length=1)]
 
@@ -43,7 +44,9 @@ _FIELD_SIZES = {"position": 3, "yaw": 1, "velocity": 3}
 class ChunkShape(Section):
     """How long a chunk is: ``steps`` actions, ``step_ms`` apart."""
 
-    steps: int = Field(ge=2, le=MAX_STEPS, description=f"actions of a chunk, 2 to {MAX_STEPS}")
+    steps: int = Field(
+        ge=MIN_STEPS, le=MAX_STEPS, description=f"actions of a chunk, {MIN_STEPS} to {MAX_STEPS}"
+    )
     step_ms: int = Field(ge=1, le=1000, description="time between two actions of a chunk, in ms")
 
     @property
