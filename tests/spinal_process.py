@@ -13,15 +13,19 @@ LIMIT_S = 90.0
 
 
 class Started:
-    """``spinal`` with ``arguments``. What it says goes to files in ``folder``, which is also its TMPDIR."""
+    """``spinal`` with ``arguments``. What it says goes to files in ``folder``.
 
-    def __init__(self, folder, *arguments):
-        self.temporary = folder / "tmp"
-        self.temporary.mkdir(mode=0o700)
+    ``temporary`` is where it puts what is to be gone in the end, and where robots are found by their name.
+    """
+
+    def __init__(self, folder, *arguments, temporary=None, prefix=()):
+        folder.mkdir(exist_ok=True)
+        self.temporary = temporary or folder / "tmp"
+        self.temporary.mkdir(mode=0o700, exist_ok=True)
         self._out, self._err = folder / "stdout", folder / "stderr"
         with self._out.open("w") as out, self._err.open("w") as err:
             self.process = subprocess.Popen(
-                [*COMMAND, *map(str, arguments)],
+                [*prefix, *COMMAND, *map(str, arguments)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

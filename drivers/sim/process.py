@@ -19,6 +19,7 @@ from spinal.native import clock
 from spinal.native.emulator import EmulatorServer
 from spinal.native.histogram import Histogram
 from spinal.runtime.config.robot import RobotConfig
+from spinal.runtime.errors import ProcessError, SpinalError
 from spinal.runtime.segments import SIM_POSE, SIM_REPORT, PoseWriter, ReportWriter, Writer
 from spinal.runtime.wiring import StopRequest, Wiring, child_wiring, set_nice, summary_us
 
@@ -33,14 +34,23 @@ KEPT_EVENTS = 24
 
 
 def main() -> int:
-    """The process; exit code 0 after SIGTERM."""
+    """The process; exit code 0 after SIGTERM, else that of the error."""
     stop = StopRequest()
     wiring = child_wiring(__doc__)
+    try:
+        run(wiring, stop)
+    except SpinalError as error:
+        print(f"sim: {error}\nnext: {error.hint}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+def run(wiring: Wiring, stop: StopRequest) -> None:
+    """Simulates until asked to end. Raises ProcessError for a robot that the world has no arm for."""
     refused = set_nice(NICE)
     if refused:
         print(f"sim: nice {NICE} was refused ({refused}): physics may run late", file=sys.stderr, flush=True)
     Simulation(wiring, wiring.load_robot()).run(stop)
-    return 0
 
 
 class Simulation:
@@ -49,6 +59,12 @@ class Simulation:
     def __init__(self, wiring: Wiring, robot: RobotConfig) -> None:
         self._world = CartpickWorld()
         self._world.reset(wiring.seed)
+        joints = len(self._world.joint_position())
+        if len(robot.joints) != joints:
+            raise ProcessError(
+                f"the simulated world has an arm of {joints} joints, and {robot.name} has {len(robot.joints)}",
+                hint="take the joints of launch/robots/so101_sim.toml, or leave [sim] out",
+            )
         (bus,) = robot.buses.values()
         self._servos = SimulatedServos(robot.joints, self._world, bus.baud)
         priority = robot.control.fifo_priority - EMULATOR_PRIORITY_BELOW_LOOP

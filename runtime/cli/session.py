@@ -83,6 +83,7 @@ class Session:
         self._options = options
         self.added_delay_ms = options.added_delay_ms
         self._paused = False
+        self._why = ""
         self._client: PlannerClient | None = None
 
     def run(self, ending: Ending, announce: Callable[[View | None], None]) -> dict[str, Any]:
@@ -146,8 +147,9 @@ class Session:
                 file=sys.stderr,
                 flush=True,
             )
-        elif int(elapsed_s) % 10 == 0:
+        elif int(elapsed_s) % 10 == 0 or why != self._why:
             print(line, file=sys.stderr, flush=True)
+        self._why = why
 
     def _press(self, key: str, view: View | None) -> bool:
         """Obeys one key; True to leave."""

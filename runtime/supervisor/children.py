@@ -180,13 +180,13 @@ class Child:
         return (clock.now_ns() - self.segment.heartbeat_ns) / 1e6
 
 
-def start_failure(name: str, exit_code: int | None, lines: Sequence[str], trouble: str) -> SpinalError:
-    """Why ``name`` did not start, by the ``lines`` it left.
+def own_failure(name: str, exit_code: int | None, lines: Sequence[str]) -> SpinalError | None:
+    """The error of ours that ended ``name``, made again from the ``lines`` it left; None when it was none.
 
-    An error of ours is printed by a child as ``name: message`` and ``next: hint``, and comes back as itself.
+    A child prints it as ``name: message`` and ``next: hint``.
     """
     begins = [index for index, line in enumerate(lines) if line.startswith(f"{name}: ")]
-    if begins and lines[-1].startswith("next: "):
-        message = "\n".join(lines[begins[-1] : -1]).removeprefix(f"{name}: ")
-        return FAILURES.get(exit_code or 0, ProcessError)(message, hint=lines[-1].removeprefix("next: "))
-    return ProcessError(f"{name} did not start: {trouble}", hint="its own last words stand above")
+    if not begins or not lines[-1].startswith("next: "):
+        return None
+    message = "\n".join(lines[begins[-1] : -1]).removeprefix(f"{name}: ")
+    return FAILURES.get(exit_code or 0, ProcessError)(message, hint=lines[-1].removeprefix("next: "))

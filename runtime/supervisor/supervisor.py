@@ -34,7 +34,7 @@ from spinal.runtime.segments import (
     StateReader,
     Writer,
 )
-from spinal.runtime.supervisor.children import Child, Launch, start_failure
+from spinal.runtime.supervisor.children import Child, Launch, own_failure
 from spinal.runtime.supervisor.table import CONTROLLER, LINK, PLANNER, SIM, ProcessRow, rows
 from spinal.runtime.wiring import Wiring
 
@@ -85,7 +85,7 @@ class Supervisor:
             self._open_line()
             self.start()
         except BaseException:
-            self._close()
+            self.stop()
             raise
         return self
 
@@ -218,11 +218,14 @@ class Supervisor:
 
     def _fail_to_start(self, child: Child, trouble: str) -> None:
         lines = child.words()
-        failure = start_failure(child.row.name, child.exit_code, lines, trouble)
-        if isinstance(failure, ProcessError):
-            for line in lines:
-                self._say(line)
-        raise failure
+        failure = own_failure(child.row.name, child.exit_code, lines)
+        if failure is not None:
+            raise failure
+        for line in lines:
+            self._say(line)
+        raise ProcessError(
+            f"{child.row.name} did not start: {trouble}", hint="its own last words stand above"
+        )
 
     def _bury(self, child: Child, trouble: str) -> None:
         self._pass_on_words()
