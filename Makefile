@@ -35,7 +35,7 @@ check: install
 	@$(BIN)/codespell
 
 bench: install
-	@$(BIN)/python -m spinal.bench $(ARGS)
+	@$(BIN)/python -m spinal.bench $(or $(ARGS),task)
 
 clean:
 	rm -rf $(VENV) build *.egg-info native/*.c native/*.so
