@@ -50,7 +50,8 @@ cdef class Segment:
     """One mapping. ``fd`` is the descriptor it was made from, closed by ``close``.
 
     Make it with :meth:`create` (the owner), :meth:`attach_writer` or :meth:`attach_reader`.
-    Raises ``ValueError`` when the memory is not a segment of this version, ``OSError`` from the kernel.
+    Raises ``ValueError`` when the memory is not a segment of this version, ``OSError`` from the kernel; the
+    descriptor then stays the caller's.
     """
 
     @staticmethod
@@ -103,10 +104,15 @@ cdef class Segment:
         if not sizeof(sp_segment) <= total <= LARGEST_SEGMENT:
             raise ValueError(f"segment {name} has {total} bytes: not a segment")
         segment.map(name, fd, total, writable)
+        problem = None
         if segment.memory.magic != SP_SEGMENT_MAGIC or segment.memory.bytes != <uint64_t>total:
-            raise ValueError(f"segment {name} has no segment head")
-        if segment.memory.version != SP_SEGMENT_VERSION or segment.memory.layout_hash != sp_layout_hash():
-            raise ValueError(f"segment {name} was laid out by another version of spinal: restart all processes")
+            problem = "has no segment head"
+        elif segment.memory.version != SP_SEGMENT_VERSION or segment.memory.layout_hash != sp_layout_hash():
+            problem = "was laid out by another version of spinal: restart all processes"
+        if problem is not None:
+            munmap(segment.memory, total)
+            segment.memory = NULL  # and the descriptor stays the caller's
+            raise ValueError(f"segment {name} {problem}")
         return segment
 
     def map(self, str name, int fd, size_t total, bint writable):
@@ -171,6 +177,13 @@ cdef class Segment:
             close_fd(self.fd)
 
 
+cdef int require_words(Py_ssize_t bytes) except -1:
+    """The core copies whole words: a buffer of another size would be written past its end."""
+    if bytes == 0 or bytes % 8:
+        raise ValueError(f"a buffer of {bytes} bytes: it must be a multiple of 8")
+    return 0
+
+
 cdef class Mailbox:
     """A newest-value mailbox in part ``part`` of a segment; payloads are buffers (numpy records).
 
@@ -205,11 +218,13 @@ cdef class Mailbox:
         return sp_mailbox_latest(self.box)
 
     def read_latest(self, uint8_t[::1] into not None):
-        """Copies the newest value's first bytes; returns its number, 0 when there is none."""
+        """Copies the newest value's first bytes, in steps of 8; returns its number, 0 when there is none."""
+        require_words(into.shape[0])
         return sp_mailbox_read_latest(self.box, &into[0], into.shape[0])
 
     def read(self, uint64_t number, uint8_t[::1] into not None):
         """Copies value ``number``; False when it has been overwritten or does not exist yet."""
+        require_words(into.shape[0])
         return bool(sp_mailbox_read(self.box, number, &into[0], into.shape[0]))
 
     @property

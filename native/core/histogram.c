@@ -18,6 +18,8 @@ static int64_t upper_edge_ns(int bucket)
 {
     if (bucket < 64)
         return bucket;
+    if (bucket == SP_HISTOGRAM_BUCKETS - 1)
+        return INT64_MAX; /* whatever does not fit is counted there */
     int shift = bucket / 32 - 1;
     int64_t mantissa = bucket - shift * 32;
     return ((mantissa + 1) << shift) - 1;

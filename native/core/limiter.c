@@ -62,15 +62,13 @@ double sp_stop_position_max(const sp_limits *limits, double position, double vel
     return position + stop_distance(velocity, acceleration, limits->acceleration, limits->jerk);
 }
 
-/* The furthest upward excursion if braking starts after a tick with acceleration `next`. The velocity of a
- * backward difference lags half a tick behind the position. */
+/* The furthest upward excursion if braking starts after a tick with acceleration `next`. A discrete brake ends
+ * a little earlier than the continuous one that is predicted, since its first jerk step is a whole one. */
 static double excursion_up(const sp_limits *limits, double dt, double position, double velocity, double next)
 {
     double v = velocity + next * dt;
-    double p = position + v * dt;
-    double jerk = PREDICTED_JERK * limits->jerk;
-    double v_now = v + 0.5 * dt * fmax(next, 0) + 0.125 * jerk * dt * dt;
-    return p + stop_distance(v_now, next, PREDICTED_ACCELERATION * limits->acceleration, jerk);
+    return position + v * dt +
+           stop_distance(v, next, PREDICTED_ACCELERATION * limits->acceleration, PREDICTED_JERK * limits->jerk);
 }
 
 /* The largest next acceleration in [low, high] after which a brake still ends below `bound`; low if none. */
@@ -91,15 +89,16 @@ static double highest_stoppable(const sp_limits *limits, double dt, double posit
 }
 
 /* The largest next acceleration from which the velocity can still be kept below the limit: exact for the
- * discrete sequence (taking off one jerk step a tick never passes it). */
+ * discrete sequence. Taking one jerk step off in each of n ticks raises the velocity, in jerk steps, by
+ * next + (next - 1) + ... = n next - n (n - 1) / 2, which may be no more than the room that is left. */
 static double highest_for_velocity(const sp_limits *limits, double dt, double velocity)
 {
     double step = limits->jerk * dt;
-    double room = (limits->velocity - velocity) / dt - 0.125 * step;
-    if (room <= 0)
-        return (limits->velocity - velocity) / dt;
-    /* next^2 / (2 step) + next / 2 = room */
-    return step * (sqrt(0.25 + 2 * room / step) - 0.5);
+    double room = (limits->velocity - velocity) / (step * dt);
+    if (room <= 1)
+        return step * room;
+    double n = ceil((sqrt(1 + 8 * room) - 1) / 2);
+    return step * (room / n + (n - 1) / 2);
 }
 
 /* Narrows `allowed`; where nothing is left, keeps the point nearest to what was asked for. */
@@ -172,11 +171,10 @@ static double tracking_acceleration(const sp_limiter *joint, const sp_limits *li
 
 uint32_t sp_limiter_brake(sp_limiter *joint, const sp_limits *limits, double dt)
 {
-    sp_motion rest = {.position = joint->position};
-    double wanted = -joint->velocity / dt; /* at once, where that is possible */
-    if (!can_capture(joint, limits, dt, &rest))
-        wanted = copysign(fmin(sqrt(2 * 0.9 * limits->jerk * fabs(joint->velocity)), fabs(joint->velocity) / (1.5 * dt)),
-                          -joint->velocity);
+    /* Towards a velocity limit of 0, from below: as late as jerk allows, and never past it. */
+    sp_limits still = *limits;
+    still.velocity = 0;
+    double wanted = copysign(highest_for_velocity(&still, dt, -fabs(joint->velocity)), -joint->velocity);
     uint32_t reasons;
     interval allowed = allowed_accelerations(joint, limits, dt, wanted, &reasons);
     emit(joint, dt, clamp(wanted, allowed.low, allowed.high));

@@ -21,10 +21,12 @@ int sp_trajectory_check(const sp_trajectory *path, int joint_count, int64_t now_
     if (path->joint_count != joint_count || path->waypoint_count < 2 ||
         path->waypoint_count > SP_MAX_WAYPOINTS || path->step_ns < 1000000 || path->step_ns > 1000000000 ||
         path->fresh_for_ns <= 0 || path->blend_min_ns < 0 || path->blend_max_ns < path->blend_min_ns ||
-        path->blend_max_ns > 10000000000 || !(path->blend_share > 0 && path->blend_share <= 1))
+        path->blend_max_ns > 10000000000 || !(path->blend_share > 0 && path->blend_share <= 1) ||
+        path->origin_ns < 0 || path->observation_stamp_ns < 0)
         return SP_TRAJECTORY_BAD_SHAPE;
     /* The tick's instant is its scheduled one: an observation may be a little younger than that. */
-    if (path->origin_ns - now_ns > path->step_ns || path->observation_stamp_ns - now_ns > path->step_ns)
+    int64_t latest_ns = now_ns + path->step_ns; /* differences of unchecked stamps could overflow */
+    if (path->origin_ns > latest_ns || path->observation_stamp_ns > latest_ns)
         return SP_TRAJECTORY_FUTURE;
     if (sp_trajectory_end_ns(path) <= now_ns)
         return SP_TRAJECTORY_STALE;
@@ -94,8 +96,11 @@ static double blend_seconds(const sp_trajectory *path, const sp_motion *motion, 
         double a = motion[joint].acceleration - goal.acceleration;
         double acceleration = path->blend_share * limits[joint].acceleration;
         double jerk = path->blend_share * limits[joint].jerk;
-        for (; left > 0 && !decays_inside(d, v, a, blend, acceleration, jerk); left--)
+        if (!decays_inside(d, v, a, blend, acceleration, jerk)) {
             blend *= ratio;
+            left--;
+            joint = -1; /* once more from the first: a longer blend need not suit the joints before */
+        }
     }
     return left > 0 ? blend : longest;
 }
