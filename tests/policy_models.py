@@ -32,6 +32,8 @@ NOT_A_NUMBER = [
     helper.make_node("Div", ["zero", "zero"], ["chunk"]),
 ]
 """Answers NaN, whatever it is asked."""
+RATIO = [helper.make_node("Div", ["prefix", "prefix"], ["chunk"])]
+"""Answers NaN to zeros, as a model that divides by a norm does, and ones to everything else."""
 FAR_SIGHTED = [
     helper.make_node("Constant", [], ["near"], value_float=1e-3),
     helper.make_node("Mul", ["block_position", "block_position"], ["square"]),
