@@ -6,8 +6,8 @@
    change is left to decay.
 2. A penalty on the third difference takes out what moves faster than the motion: gain
    1 / (1 + s (2 sin(pi f dt))^6), with s = 0.1 and 50 Hz 0.99 at 5 Hz and 0.79 at 10 Hz. Where the answer
-   joins the known motion the weight is higher by ``seam`` and falls behind it: there sits what differs from
-   one chunk to the next.
+   joins the known motion the weight is higher by ``seam``: there sits what differs from one chunk to the
+   next. From 8 steps behind it the chunk has its full bandwidth.
 3. The curvature is that of the interpolating C2 cubic spline, not-a-knot at the start (two steps before the
    observation), natural at the end (the horizon's end comes to rest anyway).
 
@@ -31,8 +31,9 @@ KNOWN_WEIGHT = 1e6
 """Of a known point against one action's."""
 BEFORE = 2
 """Points before the observation."""
-SEAM_FALL = 0.4
-"""From one third difference behind the seam to the next."""
+SEAM_STEPS = 3.0
+"""Steps behind the seam at which its weight has fallen to 1/e; a Gaussian, so that little is left after 8. A weight
+that falls at once puts the correction off until it costs more jerk than it saved."""
 
 
 @lru_cache(maxsize=64)
@@ -48,7 +49,7 @@ def fit_matrices(steps: int, given: int, smoothing: float, seam: float) -> tuple
     third: Array = np.diff(np.eye(points), 3, axis=0)
     known = BEFORE + 1 + given
     behind = np.arange(points - 3) - (known - 3)  # 0: the first third difference with a free point
-    penalty: Array = smoothing + seam * SEAM_FALL ** np.maximum(behind, 0)
+    penalty: Array = smoothing + seam * np.exp(-((np.maximum(behind, 0) / SEAM_STEPS) ** 2))
     weights = np.ones(points)
     weights[:known] = KNOWN_WEIGHT
     penalised = np.diag(weights) + third.T @ (penalty[:, None] * third)

@@ -80,11 +80,11 @@ class ExecutionSettings(Section):
         " none, 0.1 keeps 98 % of a 6 Hz motion at 50 Hz",
     )
     seam_smoothing: float = Field(
-        default=300.0,
+        default=100.0,
         ge=0,
         le=100_000,
         description="weight of the same penalty where a chunk joins the motion under way, on top of smoothing;"
-        " it falls by a third with each step behind",
+        " nothing of it is left 8 steps behind",
     )
     blend_min_ms: int = Field(
         default=20, ge=1, le=2000, description="the shortest time in which a seam's mismatch decays, in ms"

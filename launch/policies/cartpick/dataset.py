@@ -34,9 +34,9 @@ PICKS_PER_RUN = 3
 AFTER_SUCCESS_STEPS = 26
 UNSEEN_STEPS = 3
 """Steps after a block's appearance in which the filter may still show the old one."""
-DRIVER_SHARE = 0.6
-DRIVER_STEPS = (3, 24)
-DRIVER_DELAYS = (0, 0, 1, 2, 3, 4, 5, 6)
+DRIVER_SHARE = 0.8
+DRIVER_STEPS = (5, 40)
+DRIVER_DELAYS = (0, 0, 0, 1, 2, 2, 3, 4, 5, 6)
 """Steps by which a driver's answers are late."""
 OFFSET_SCALE = np.array([1.0, 1.0, 1.0, 1.0, 2.5, 0.05])
 
@@ -187,6 +187,11 @@ def record(runs: int, processes: int, first: int = 0, driver: Path | None = None
             parts.append(part)
             if len(parts) % 200 == 0:
                 print(f"{len(parts)}/{runs} runs, {time.monotonic() - began:.0f} s", flush=True)
+    return joined(parts)
+
+
+def joined(parts: Sequence[Recording]) -> Recording:
+    """Recordings one after the other; their seeds must differ."""
     return Recording(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""Trains the flow on a recording: a fixed number of iterations from fixed seeds, on one thread."""
+"""Trains the flow on recordings: a fixed number of iterations from fixed seeds, on one thread."""
 
 import argparse
 import math
@@ -48,16 +48,17 @@ class Examples(NamedTuple):
     disturbed_steps: Tensor
 
 
-def prepare(net: ChunkFlow, recording: dataset.Recording) -> Examples:
-    """Set the network's normalisation from the data and apply it."""
+def prepare(net: ChunkFlow, recording: dataset.Recording, normalise: bool) -> Examples:
+    """Set the network's normalisation from the data, or keep the one it has, and apply it."""
     picked = windows(recording)
     inputs = Inputs(*(torch.from_numpy(getattr(recording, name)[picked.row]) for name in Inputs._fields))
     raw = features(inputs)
-    net.feature_mean[:] = raw.mean(0)
-    net.feature_scale[:] = raw.std(0).clamp_min(1e-3)
     chunk = torch.from_numpy(recording.executed[picked.row[:, None] + np.arange(HORIZON)])
     disturbed = torch.from_numpy(picked.disturbed_steps)
-    net.chunk_scale[:] = (chunk - inputs.command[:, None])[disturbed == 0].std(0) + 1e-4
+    if normalise:
+        net.feature_mean[:] = raw.mean(0)
+        net.feature_scale[:] = raw.std(0).clamp_min(1e-3)
+        net.chunk_scale[:] = (chunk - inputs.command[:, None])[disturbed == 0].std(0) + 1e-4
     target = net.to_flow(chunk, inputs.command).clamp(-LIMIT, LIMIT)
     return Examples(net.condition(inputs), target, disturbed)
 
@@ -77,13 +78,20 @@ def loss(net: ChunkFlow, examples: Examples, batch: Tensor) -> Tensor:
     return (((v.float() - (y - z)) ** 2) * free).sum() / (free.sum() * JOINTS)
 
 
-def train(recording: dataset.Recording, iterations: int, seed: int = 0) -> ChunkFlow:
-    """A network trained with AdamW, cosine decay, clipped gradients and averaged weights."""
+def train(
+    recording: dataset.Recording, iterations: int, seed: int = 0, start: Path | None = None
+) -> ChunkFlow:
+    """A network trained with AdamW, cosine decay, clipped gradients and averaged weights.
+
+    With ``start`` it goes on from these weights and keeps their normalisation.
+    """
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     net = ChunkFlow()
+    if start is not None:
+        net.load_state_dict(torch.load(start, weights_only=True))
     with torch.no_grad():
-        examples = prepare(net, recording)
+        examples = prepare(net, recording, normalise=start is None)
     parameters = list(net.parameters())
     print(f"{len(examples.target)} windows, {sum(p.numel() for p in parameters)} parameters", flush=True)
     optimiser = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=1e-4)
@@ -114,12 +122,14 @@ def train(recording: dataset.Recording, iterations: int, seed: int = 0) -> Chunk
 def main() -> None:
     """Train a policy on a recording and save its weights."""
     parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("recording", type=Path)
+    parser.add_argument("recordings", type=Path, nargs="+")
     parser.add_argument("output", type=Path)
+    parser.add_argument("--start", type=Path, help="weights to go on from")
     parser.add_argument("--iterations", type=int, default=40_000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    net = train(dataset.load(arguments.recording), arguments.iterations, arguments.seed)
+    recording = dataset.joined([dataset.load(path) for path in arguments.recordings])
+    net = train(recording, arguments.iterations, arguments.seed, arguments.start)
     torch.save(net.state_dict(), arguments.output)
 
 
