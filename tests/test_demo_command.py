@@ -2,10 +2,14 @@
 
 import json
 import signal
+import subprocess
+import sys
 
 import pytest
-from spinal_process import Started, ended
+from spinal_process import ROOT, Started, ended
 from waiting import until
+
+from spinal.runtime.link.endpoints import in_directory
 
 SECONDS = 5
 
@@ -101,6 +105,25 @@ def test_sigterm_while_it_starts(tmp_path):
         assert "starting planner" not in run.said
         assert "Traceback" not in run.said
         assert list(run.temporary.iterdir()) == []
+
+
+FOSTER = """
+import os, subprocess, sys
+module = ["-m", "spinal.runtime.link.planner", "--command-endpoint", sys.argv[1], "--state-endpoint", sys.argv[2]]
+child = subprocess.Popen([sys.executable, *module, "--parent", str(os.getpid())], stderr=subprocess.DEVNULL)
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def test_a_planner_that_nobody_listens_to_ends_with_its_parent(tmp_path):
+    place = in_directory(tmp_path)
+    command = [sys.executable, "-c", FOSTER, place.command, place.state]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as parent:
+        planner = int(parent.stdout.readline())
+        assert not ended([planner])
+        parent.kill()
+    until(lambda: ended([planner]), "the planner ends by itself")
 
 
 @pytest.mark.parametrize("moment", ["starting policy", "accepted"])

@@ -132,7 +132,11 @@ def test_stopping_brings_the_arm_to_rest_and_leaves_nothing_behind(tmp_path):
         pids = robot.pids
         end_last = robot.child("sim").end  # behind the controller; the memory is still open
         robot.child("sim").end = lambda: (seen.append(robot.records()), end_last())
-    (records,) = seen
+        end_first = robot.child("planner").end
+        robot.child("planner").end = lambda: (seen.append(robot.state), end_first())
+    state, records = seen
+    assert state.at_rest, "before any process is ended"
+    assert state.mode == layout.MODE_HOLDING
     assert len(pids) == 5
     assert records["mode"][-1] == layout.MODE_HOLDING
     assert np.ptp(records["joints"]["applied"][-3:], axis=0).max() < 1e-9  # at rest before it ended
