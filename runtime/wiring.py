@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
@@ -18,6 +19,7 @@ import msgspec
 from spinal.native.shared import Segment
 from spinal.runtime.config.load import load_robot
 from spinal.runtime.config.robot import RobotConfig
+from spinal.runtime.errors import SpinalError
 from spinal.runtime.parent import end_with_parent
 from spinal.runtime.segments import Writer
 
@@ -65,13 +67,23 @@ class StopRequest:
         self.asked = True
 
 
-def child_wiring(description: str | None) -> Wiring:
-    """The wiring in this process's command line. The process is ended when its parent dies."""
+def run_child(description: str | None, body: Callable[[Wiring, StopRequest], None]) -> int:
+    """A child's whole life: its wiring from the command line, then ``body`` until it is asked to end.
+
+    Ends with its parent. Returns 0 after SIGTERM, else the exit code of the error, whose words go to stderr as
+    ``process: message`` and ``next: hint`` for the supervisor to pass on.
+    """
+    stop = StopRequest()
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--wiring", required=True, help="JSON, written by the supervisor")
     wiring = msgspec.json.decode(parser.parse_args().wiring, type=Wiring)
     end_with_parent(wiring.parent)
-    return wiring
+    try:
+        body(wiring, stop)
+    except SpinalError as error:
+        print(f"{wiring.process}: {error}\nnext: {error.hint}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
 
 
 def set_nice(value: int) -> str | None:

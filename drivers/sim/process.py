@@ -19,9 +19,9 @@ from spinal.native import clock
 from spinal.native.emulator import EmulatorServer
 from spinal.native.histogram import Histogram
 from spinal.runtime.config.robot import RobotConfig
-from spinal.runtime.errors import ProcessError, SpinalError
+from spinal.runtime.errors import ProcessError
 from spinal.runtime.segments import SIM_POSE, SIM_REPORT, PoseWriter, ReportWriter, Writer
-from spinal.runtime.wiring import StopRequest, Wiring, child_wiring, set_nice, summary_us
+from spinal.runtime.wiring import StopRequest, Wiring, run_child, set_nice, summary_us
 
 EMULATOR_PRIORITY_BELOW_LOOP = 5
 NICE = -15
@@ -31,18 +31,6 @@ AFTER_OUTCOME_NS = 400_000_000
 LARGEST_LAG_NS = 500_000_000
 """Further behind than this, the world lets time go by instead of catching up."""
 KEPT_EVENTS = 24
-
-
-def main() -> int:
-    """The process; exit code 0 after SIGTERM, else that of the error."""
-    stop = StopRequest()
-    wiring = child_wiring(__doc__)
-    try:
-        run(wiring, stop)
-    except SpinalError as error:
-        print(f"sim: {error}\nnext: {error.hint}", file=sys.stderr, flush=True)
-        return error.exit_code
-    return 0
 
 
 def run(wiring: Wiring, stop: StopRequest) -> None:
@@ -155,4 +143,4 @@ class Simulation:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_child(__doc__, run))

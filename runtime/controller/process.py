@@ -16,7 +16,7 @@ from spinal.native.loop import Loop
 from spinal.native.shared import Mailbox, Ring
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.plan import feetech_bus, loop_plan
-from spinal.runtime.errors import RealtimeError, SpinalError
+from spinal.runtime.errors import RealtimeError
 from spinal.runtime.segments import (
     CONTROLLER_RECORDS,
     CONTROLLER_REPORT,
@@ -30,22 +30,10 @@ from spinal.runtime.segments import (
     StateReader,
     Writer,
 )
-from spinal.runtime.wiring import StopRequest, Wiring, child_wiring
+from spinal.runtime.wiring import StopRequest, Wiring, run_child
 
 REST_MARGIN_S = 1.0
 POLL_S = 0.02
-
-
-def main() -> int:
-    """The process; exit code 0 after SIGTERM, else that of the error."""
-    stop = StopRequest()
-    wiring = child_wiring(__doc__)
-    try:
-        run(wiring, stop)
-    except SpinalError as error:
-        print(f"controller: {error}\nnext: {error.hint}", file=sys.stderr, flush=True)
-        return error.exit_code
-    return 0
 
 
 def run(wiring: Wiring, stop: StopRequest) -> None:
@@ -102,4 +90,4 @@ def _wait_for_rest(states: StateReader, robot: RobotConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_child(__doc__, run))

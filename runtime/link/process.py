@@ -11,7 +11,6 @@ import sys
 
 from spinal.native import clock, layout
 from spinal.native.loop import LoopStats, mode_name
-from spinal.runtime.errors import SpinalError
 from spinal.runtime.link.arrays import Array
 from spinal.runtime.link.endpoints import Endpoints
 from spinal.runtime.link.messages import StateReport
@@ -28,23 +27,16 @@ from spinal.runtime.segments import (
     Writer,
 )
 from spinal.runtime.types import State
-from spinal.runtime.wiring import StopRequest, Wiring, child_wiring
+from spinal.runtime.wiring import StopRequest, Wiring, run_child
 
 POLL_MS = 10
 STATE_PERIOD_NS = 50_000_000
 PAUSE_NS = 1 << 60
 
 
-def main() -> int:
-    """The process; exit code 0 after SIGTERM, else that of the error."""
-    stop = StopRequest()
-    wiring = child_wiring(__doc__)
-    try:
-        LinkProcess(wiring).run(stop)
-    except SpinalError as error:
-        print(f"link: {error}\nnext: {error.hint}", file=sys.stderr, flush=True)
-        return error.exit_code
-    return 0
+def run(wiring: Wiring, stop: StopRequest) -> None:
+    """Serves planners until asked to end. Raises LinkError."""
+    LinkProcess(wiring).run(stop)
 
 
 class Orders:
@@ -157,4 +149,4 @@ class LinkProcess:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_child(__doc__, run))

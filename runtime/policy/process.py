@@ -16,7 +16,7 @@ from spinal.native.shared import Mailbox
 from spinal.native.trajectory import TrajectoryWriter
 from spinal.runtime.config.card import load_card
 from spinal.runtime.config.robot import RobotConfig
-from spinal.runtime.errors import PolicyError, SpinalError
+from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy.delay import DelayMeter
 from spinal.runtime.policy.forecast import Forecast
 from spinal.runtime.policy.observe import Observer, pose_inputs
@@ -33,29 +33,22 @@ from spinal.runtime.segments import (
     Writer,
 )
 from spinal.runtime.types import Observation, Trajectory
-from spinal.runtime.wiring import StopRequest, Wiring, child_wiring, set_nice, summary_us
+from spinal.runtime.wiring import StopRequest, Wiring, run_child, set_nice, summary_us
 
 REPORT_PERIOD_NS = 200_000_000
 COLLECT_PERIOD_NS = 5_000_000_000
 FIRST_DELAY_NS = 5_000_000
 
 
-def main() -> int:
-    """The process; exit code 0 after SIGTERM, else that of the error."""
-    stop = StopRequest()
-    wiring = child_wiring(__doc__)
-    try:
-        robot = wiring.load_robot()
-        if robot.policy is None:
-            raise PolicyError(f"{robot.name} has no policy", hint="add [policy] to the robot file")
-        refused = set_nice(robot.policy.nice) if robot.policy.nice else None
-        if refused:
-            print(f"policy: nice {robot.policy.nice} was refused: {refused}", file=sys.stderr, flush=True)
-        PolicyProcess(wiring, robot).run(stop)
-    except SpinalError as error:
-        print(f"policy: {error}\nnext: {error.hint}", file=sys.stderr, flush=True)
-        return error.exit_code
-    return 0
+def run(wiring: Wiring, stop: StopRequest) -> None:
+    """Answers observations until asked to end. Raises ConfigError, PolicyError."""
+    robot = wiring.load_robot()
+    if robot.policy is None:
+        raise PolicyError(f"{robot.name} has no policy", hint="add [policy] to the robot file")
+    refused = set_nice(robot.policy.nice) if robot.policy.nice else None
+    if refused:
+        print(f"policy: nice {robot.policy.nice} was refused: {refused}", file=sys.stderr, flush=True)
+    PolicyProcess(wiring, robot).run(stop)
 
 
 class PolicyProcess:
@@ -160,4 +153,4 @@ class PolicyProcess:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_child(__doc__, run))
