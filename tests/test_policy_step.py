@@ -7,9 +7,7 @@ import onnxruntime as ort
 import pytest
 from policy_models import ECHO, ECHO_NOISE, NOT_A_NUMBER, RATIO, write_model
 from robot_files import write_policy, write_robot
-from supervised import SIMULATED
 
-from spinal.drivers.sim.cartpick import CartpickWorld
 from spinal.native import layout
 from spinal.native.shared import Mailbox, Segment
 from spinal.native.trajectory import LARGEST_BYTES, TrajectoryWriter
@@ -23,7 +21,6 @@ from spinal.runtime.policy.forecast import Forecast
 from spinal.runtime.policy.observe import Observer, pose_inputs
 from spinal.runtime.policy.session import Session
 from spinal.runtime.policy.step import Execution, PolicyStep
-from spinal.runtime.rollout import Rollout, load_policy
 from spinal.runtime.segments import CONTROLLER_STATE, SIM_POSE, PoseWriter, StateReader, Writer
 from spinal.runtime.types import Observation, StreamValue
 
@@ -300,34 +297,6 @@ def test_without_a_prefix_the_model_sees_the_present_command(tmp_path):
     assert step.infer(observation()).given == 0
     assert not made.inputs["mask"].any()
     assert made.inputs["prefix"][0] == pytest.approx(np.array([[0.3, 0.01]] * 20))
-
-
-def test_what_is_given_is_what_will_be_commanded():
-    """With a real policy in lock-step, answers that take 70 ms, and no new one after the observation."""
-    robot = load_robot(SIMULATED)
-    step = load_policy(robot)
-    rollout = Rollout(robot, step, CartpickWorld(), inference_ns=70 * MS, keep_records=True)
-    rollout.begin(3)
-    for _ in range(12):
-        rollout.step()
-    world = rollout.robot
-    while world.state().trajectory_id == 0 or world._waiting:
-        world.advance_to(world.now_ns + 1)
-    tick_ns = world.now_ns - robot.control.period_ns
-    ahead_ns = step.ahead_ns(70 * MS)
-    assert len(ahead_ns) == 3
-    seen = world.observe(tick_ns, ahead_ns)
-    world.advance_to(tick_ns + ahead_ns[-1] + 1)
-    records = world.take_records()
-    records = records[records["tick_ns"] >= tick_ns]
-    # what the limiter takes back is not foreseen
-    joints = [joint.kind == "arm" for joint in robot.joints] & ~records["joints"]["limited"].any(axis=0)
-    assert joints.sum() >= 3
-    commands = dict(zip(records["tick_ns"].tolist(), records["joints"]["applied"][:, joints], strict=True))
-    for offset_ns, expected in zip(ahead_ns, seen.ahead[:, joints], strict=True):
-        assert expected == pytest.approx(commands[tick_ns + offset_ns], abs=1e-9)
-    moved = np.abs(commands[tick_ns + ahead_ns[-1]] - commands[tick_ns])
-    assert moved.max() > 1e-3, "the arm moves meanwhile"
 
 
 # --- answers
