@@ -1,0 +1,440 @@
+"""The tick on a manual clock: which mode when, what is commanded meanwhile, and what is counted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from loop_rig import ARM, DT_NS, EMERGENCY, MS, ZERO_COUNT, SteppedRig
+
+from spinal.native import layout
+
+GOAL_REGISTER = 42
+NO_TRAJECTORY, ORDER_HOLD, ORDER_STALE, BUS_SILENT, LATE, ORDER_STOP, NOT_ARMED = (1 << k for k in range(7))
+
+
+def differences(commands):
+    """Velocity, acceleration and jerk of the arm joints; the arm stood still before the first command."""
+    arm = np.concatenate([np.repeat(commands[:1, :2], 3, axis=0), commands[:, :2]])
+    result = []
+    for _ in range(3):
+        arm = np.diff(arm, axis=0) / (DT_NS * 1e-9)
+        result.append(np.abs(arm).max())
+    return result
+
+
+def assert_moves_inside(commands, limits=ARM):
+    for got, limit, rounding in zip(differences(commands), limits[2:], (1e-12, 1e-9, 1e-6), strict=True):
+        assert got <= limit * (1 + 1e-6) + rounding
+    assert commands[:, :2].min() >= limits[0]
+    assert commands[:, :2].max() <= limits[1]
+
+
+def assert_inside(rig, limits=ARM):
+    armed = [record["mode"] != layout.MODE_OFF for record in rig.seen]
+    assert_moves_inside(rig.commands()[armed], limits)
+
+
+def assert_rests(rig):
+    rig.tick(60)
+    last = rig.commands()[-20:]
+    assert (last == last[-1]).all()
+    assert rig.state["at_rest"] == 1
+
+
+def test_off_until_every_joint_has_answered_and_nothing_is_written_before():
+    rig = SteppedRig()
+    rig.emulator.set_faults(1, silent=True)
+    goals = [rig.emulator.register(k, GOAL_REGISTER, 2) for k in range(3)]
+    rig.emulator.put_register(0, GOAL_REGISTER, goals[0] + 100, 2)
+    for record in rig.tick(30):
+        assert record["mode"] == layout.MODE_OFF
+        assert record["conditions"] & NOT_ARMED
+    assert rig.emulator.register(0, GOAL_REGISTER, 2) == goals[0] + 100
+    assert rig.stats["missing_replies"] == 30
+    rig.emulator.set_faults(1)
+    assert rig.tick_until("ready") == 1
+
+
+def test_ready_holds_the_pose_that_was_measured():
+    rig = SteppedRig()
+    for index, count in enumerate((2348, 1800, 2500)):
+        rig.emulator.set_present(index, count)
+        rig.emulator.put_register(index, GOAL_REGISTER, count, 2)
+    rig.tick(50)
+    assert rig.loop.mode == "ready"
+    assert [rig.emulator.register(k, GOAL_REGISTER, 2) for k in range(3)] == [2348, 1800, 2500]
+    radians = (2348 - ZERO_COUNT) * 2 * np.pi / 4096
+    assert rig.state["joints"]["position"][0] == pytest.approx(radians, abs=1e-12)
+    assert rig.state["joints"]["commanded_position"][0] == pytest.approx(radians, abs=1e-12)
+    assert rig.state["joints"]["position"][1] > 0, "the second joint counts downwards"
+
+
+def test_ready_runs_only_with_every_givers_order_and_a_trajectory():
+    rig = SteppedRig()
+    rig.tick_until("ready")
+    assert rig.tick()[-1]["conditions"] == NO_TRAJECTORY | ORDER_STALE
+    rig.order(layout.ORDER_RUN, giver=0)
+    assert rig.tick()[-1]["conditions"] == NO_TRAJECTORY | ORDER_STALE
+    rig.order(layout.ORDER_RUN, giver=1)
+    assert rig.tick()[-1]["conditions"] == NO_TRAJECTORY
+    assert rig.loop.mode == "ready"
+    rig.publish(rig.path())
+    record = rig.tick()[-1]
+    assert (record["conditions"], record["mode"], record["switched"]) == (0, layout.MODE_RUNNING, 1)
+    assert record["trajectory_id"] == 1
+
+
+def test_a_restarted_loop_does_not_execute_what_was_published_before_it_began():
+    rig = SteppedRig().running(steps=100)
+    rig.publish(rig.path(steps=100))
+    rig.loop = rig.new_loop()
+    rig.tick(10)
+    assert rig.loop.mode == "ready"
+    assert rig.publish(rig.path()) == 3
+    rig.tick()
+    assert (rig.loop.mode, rig.seen[-1]["trajectory_id"]) == ("running", 3)
+
+
+HOLDS = {
+    "an order to hold": (ORDER_HOLD, lambda rig: rig.order(layout.ORDER_HOLD, giver=1)),
+    "an order nobody knows": (ORDER_HOLD, lambda rig: rig.order(-1, giver=1)),
+    "an order that has expired": (
+        ORDER_STALE,
+        lambda rig: rig.order(layout.ORDER_RUN, now_ns=rig.next_ns - 100, valid_for_ns=99),
+    ),
+    "a joint that falls silent": (BUS_SILENT, lambda rig: rig.emulator.set_faults(1, silent=True)),
+    "a bus that falls silent": (
+        BUS_SILENT,
+        lambda rig: [rig.emulator.set_faults(k, unplugged=True) for k in range(3)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("condition", "cause"), HOLDS.values(), ids=HOLDS.keys())
+def test_running_holds_and_goes_on(condition, cause):
+    rig = SteppedRig().running(steps=100)
+    rig.tick(40)
+    assert np.abs(differences(rig.commands()[-4:])[0]) > 0.1, "it moves"
+    cause(rig)
+    needed = rig.tick_until("holding", limit=20)
+    assert needed == (13 if condition == BUS_SILENT else 1), (
+        "a silent joint is a fault once it is older than 50 ms"
+    )
+    assert rig.seen[-1]["conditions"] == condition
+    assert_rests(rig)
+    assert rig.stats["holds"] == 1
+    # and back, from where it stands, with the tail of the same trajectory
+    for index in range(3):
+        rig.emulator.set_faults(index)
+    for giver in (0, 1):
+        rig.order(layout.ORDER_RUN, giver=giver)
+    record = rig.tick()[-1]
+    assert (record["mode"], record["switched"]) == (layout.MODE_RUNNING, 1)
+    rig.tick(60)
+    assert rig.stats["holds"] == 1
+    assert_inside(rig)
+
+
+def test_a_trajectory_that_ends_is_held_and_the_next_one_is_followed():
+    rig = SteppedRig().running(steps=10)
+    while rig.loop.mode == "running":
+        rig.tick()
+        assert len(rig.seen) < 200
+    record = rig.seen[-1]
+    assert (record["mode"], record["conditions"]) == (layout.MODE_HOLDING, NO_TRAJECTORY)
+    ran = sum(record["mode"] == layout.MODE_RUNNING for record in rig.seen)
+    assert ran == 10 * 5, "to its last waypoint and not longer"
+    assert_rests(rig)
+    rig.publish(rig.path())
+    rig.tick(40)
+    assert rig.loop.mode == "running"
+    assert_inside(rig)
+
+
+@pytest.mark.parametrize("skipped", [1, 3])
+def test_a_few_skipped_slots_are_bridged_from_the_last_command(skipped):
+    rig = SteppedRig().running(steps=60, swing=0.5, rate_hz=2)
+    rig.tick(30)
+    record = rig.tick(skipped=skipped)[0]
+    assert (record["mode"], record["conditions"], record["switched"]) == (layout.MODE_RUNNING, 0, 1)
+    rig.tick(60)
+    assert rig.stats["skipped_slots"] == skipped
+    assert rig.stats["switches"] == 2
+    assert rig.stats["limited_ticks"] == 0, "the hand-off alone keeps the limits"
+    assert_inside(rig)
+
+
+def test_too_many_skipped_slots_are_held_and_then_planned_again():
+    rig = SteppedRig().running(steps=100, swing=0.5, rate_hz=2)
+    rig.tick(30)
+    record = rig.tick(skipped=4)[0]
+    assert (record["mode"], record["conditions"]) == (layout.MODE_HOLDING, LATE)
+    record = rig.tick()[0]
+    assert (record["mode"], record["conditions"], record["switched"]) == (layout.MODE_RUNNING, 0, 1)
+    rig.tick(60)
+    assert (rig.stats["holds"], rig.stats["skipped_slots"], rig.stats["switches"]) == (1, 4, 2)
+    assert_inside(rig)
+
+
+def test_the_check_notices_a_command_that_makes_up_for_lost_time():
+    rig = SteppedRig().running(steps=60, swing=0.5, rate_hz=2)
+    rig.tick(60)
+    assert_inside(rig)
+    commands = rig.commands()
+    with pytest.raises(AssertionError):
+        assert_moves_inside(np.concatenate([commands[1:30], commands[33:]]))
+
+
+def test_a_stop_latches_brakes_with_the_emergency_limits_and_outlives_its_order():
+    rig = SteppedRig().running(steps=100, swing=0.5, rate_hz=2)
+    rig.tick(35)
+    speed = abs(np.diff(rig.commands()[-2:, 0])[0]) / (DT_NS * 1e-9)
+    rig.order(layout.ORDER_STOP, now_ns=rig.next_ns, valid_for_ns=1)
+    record = rig.tick()[-1]
+    assert (record["mode"], record["conditions"]) == (layout.MODE_STOPPED, ORDER_STOP)
+    rig.tick(1)
+    # at most v/A + 2A/J of the emergency limits
+    ticks = (speed / EMERGENCY[3] + 2 * EMERGENCY[3] / EMERGENCY[4]) / (DT_NS * 1e-9) + 3
+    rig.tick(int(ticks))
+    assert rig.state["at_rest"] == 1
+    assert_rests(rig)
+    assert_inside(rig, EMERGENCY)
+    with pytest.raises(AssertionError):
+        assert_inside(rig, ARM)
+    for giver in (0, 1):
+        rig.order(layout.ORDER_RUN, giver=giver)
+    rig.publish(rig.path())
+    rig.tick(20)
+    assert rig.loop.mode == "stopped"
+    assert_rests(rig)
+
+
+@pytest.mark.parametrize("before", ["ready", "holding"])
+def test_a_stop_is_obeyed_from_every_mode(before):
+    rig = SteppedRig()
+    if before == "ready":
+        rig.ready()
+    else:
+        rig.running()
+        rig.order(layout.ORDER_HOLD)
+        rig.tick_until("holding")
+    rig.order(layout.ORDER_STOP, giver=1)
+    rig.tick()
+    assert rig.loop.mode == "stopped"
+
+
+def test_off_is_not_left_while_a_stop_is_ordered():
+    rig = SteppedRig()
+    rig.order(layout.ORDER_STOP)
+    rig.tick(5)
+    assert rig.loop.mode == "off"
+    rig.order(layout.ORDER_HOLD)
+    rig.tick()
+    assert rig.loop.mode == "ready"
+
+
+def followed(fault=lambda rig, k: None):
+    rig = SteppedRig().running(steps=60)
+    for k in range(60):
+        fault(rig, k)
+        rig.tick()
+    return rig
+
+
+def test_a_lost_reply_changes_no_command():
+    def lose(rig, k):
+        if k in (10, 11, 30):
+            rig.emulator.set_faults(k % 3, drop_replies=1)
+        if k == 40:
+            rig.emulator.set_faults(1, corrupt_replies=1, corrupt_byte=5)
+
+    sound, lossy = followed(), followed(lose)
+    assert lossy.stats["missing_replies"] - sound.stats["missing_replies"] == 4
+    assert lossy.stats["bad_packets"] == 1
+    assert (lossy.commands() == sound.commands()).all()
+    assert lossy.stats["holds"] == 0
+
+
+def test_a_lost_reply_keeps_the_old_sample_and_the_others_are_fresh():
+    rig = SteppedRig().running(steps=60)
+    rig.tick(20)
+    before = rig.state["joints"].copy()
+    rig.emulator.set_faults(1, drop_replies=1)
+    rig.tick()
+    after = rig.state["joints"]
+    assert after["fresh"].tolist() == [1, 0, 1]
+    assert after["stamp_ns"][1] == before["stamp_ns"][1]
+    assert after["position"][1] == before["position"][1]
+    assert (after["stamp_ns"][[0, 2]] > before["stamp_ns"][[0, 2]]).all()
+
+
+def nan_in(array):
+    def spoil(path):
+        spoiled = getattr(path, array).copy()
+        spoiled[7, 1] = np.nan
+        return replace(path, **{array: spoiled})
+
+    return spoil
+
+
+REJECTED = {
+    "NaN position": ("not_finite", nan_in("position")),
+    "NaN curvature": ("not_finite", nan_in("curvature")),
+    "a step of nothing": ("bad_shape", lambda path: replace(path, step_ns=0)),
+    "a joint too few": (
+        "bad_shape",
+        lambda path: replace(
+            path, position=path.position[:, :2].copy(), curvature=path.curvature[:, :2].copy()
+        ),
+    ),
+    "ended already": ("stale", lambda path: replace(path, origin_ns=path.origin_ns - 10_000 * MS)),
+    "an older observation": ("stale", lambda path: replace(path, observation_stamp_ns=1)),
+    "from the future": ("future", lambda path: replace(path, observation_stamp_ns=path.origin_ns + 500 * MS)),
+}
+
+
+@pytest.mark.parametrize(("reason", "spoil"), REJECTED.values(), ids=REJECTED.keys())
+def test_a_trajectory_that_may_not_be_executed_is_counted_and_changes_nothing(reason, spoil):
+    def publish(rig, k):
+        if k == 20:
+            rig.publish(spoil(rig.path(swing=-0.3)))
+
+    sound, spoiled = followed(), followed(publish)
+    assert spoiled.stats["rejected"] == {**sound.stats["rejected"], reason: 1}
+    assert spoiled.stats["accepted"] == sound.stats["accepted"] == 1
+    assert (spoiled.commands() == sound.commands()).all()
+
+
+def test_a_new_chunk_every_step_moves_without_a_seam():
+    rig = SteppedRig().running(steps=30)
+    for k in range(40):
+        rig.publish(rig.path(steps=30, swing=0.2 * (-1) ** (k // 4), gripper=0.005 * (k % 3)))
+        rig.tick(5)
+    stats = rig.stats
+    assert stats["switches"] == stats["accepted"] == 41
+    assert max(stats["seam"].values()) < 1e-9
+    assert_inside(rig)
+
+
+def test_a_trajectory_that_waits_while_the_loop_holds_is_taken_when_it_runs():
+    rig = SteppedRig().running(steps=60)
+    rig.order(layout.ORDER_HOLD)
+    rig.tick(30)
+    assert rig.publish(rig.path(steps=60)) == 2
+    rig.tick(3)
+    assert rig.state["trajectory_id"] == 1
+    rig.order(layout.ORDER_RUN)
+    rig.tick()
+    assert rig.seen[-1]["trajectory_id"] == 2
+
+
+def test_a_waiting_trajectory_that_has_ended_is_not_taken():
+    rig = SteppedRig().ready()
+    rig.order(layout.ORDER_HOLD)
+    rig.publish(rig.path(steps=10))
+    rig.tick(60)
+    rig.order(layout.ORDER_RUN)
+    record = rig.tick()[-1]
+    assert (record["mode"], record["conditions"]) == (layout.MODE_READY, NO_TRAJECTORY)
+
+
+def test_ticks_that_follow_an_old_observation_are_counted_as_starved():
+    rig = SteppedRig().running(steps=60, fresh_for_ns=60 * MS)
+    rig.tick(49)
+    # older than 60 ms from the 17th running tick on: 0, 4, ... 60 are fresh
+    assert rig.stats["running_ticks"] == 50
+    assert rig.stats["starved_ticks"] == 50 - 16
+    assert rig.stats["age"]["max"] == 49 * DT_NS
+    assert rig.stats["age"]["n"] == 50
+
+
+def test_an_impossible_chunk_is_limited_counted_and_named():
+    rig = SteppedRig().running(steps=30, swing=1.9, rate_hz=6)
+    rig.tick(60)
+    assert_inside(rig)
+    limited = [r for r in rig.seen if r["mode"] == layout.MODE_RUNNING and r["joints"]["limited"][:2].any()]
+    assert rig.stats["limited_ticks"] == len(limited) > 20
+    for record in limited:
+        # an arm joint only differs from what was requested where a reason is given
+        for joint in record["joints"][:2]:
+            assert joint["limited"] or joint["applied"] == joint["requested"]
+
+
+def test_counters_are_those_of_the_records():
+    rig = SteppedRig().running(steps=40)
+    rig.tick(20)
+    rig.tick(7, skipped=2)
+    rig.order(layout.ORDER_HOLD)
+    rig.tick(9)
+    rig.order(layout.ORDER_RUN)
+    rig.publish(rig.path(swing=1.0, rate_hz=5))
+    rig.tick(30, skipped=5)
+    stats, records = rig.stats, rig.seen
+    modes = np.array([record["mode"] for record in records])
+    ran = modes == layout.MODE_RUNNING
+    assert stats["ticks"] == len(records) == records[-1]["tick"] + 1
+    assert [record["tick"] for record in records] == list(range(len(records)))
+    assert stats["running_ticks"] == ran.sum()
+    assert stats["switches"] == sum(record["switched"] for record in records)
+    assert not any(record["switched"] for record in records if record["mode"] != layout.MODE_RUNNING)
+    assert stats["holds"] == (ran[:-1] & (modes[1:] == layout.MODE_HOLDING)).sum()
+    assert stats["skipped_slots"] == 7
+    assert np.diff([record["tick_ns"] for record in records]).sum() == (len(records) - 1 + 7) * DT_NS
+    limited = sum(ran & np.array([record["joints"]["limited"][:2].any() for record in records]))
+    assert stats["limited_ticks"] == limited > 0
+    assert stats["bus_cycles"] == len(records)
+    assert stats["compute"]["n"] == stats["bus_cycle"]["n"] == (modes != layout.MODE_OFF).sum()
+    arm = np.concatenate([np.repeat(rig.commands()[:1, :2], 3, axis=0), rig.commands()[:, :2]])
+    jerk = np.diff(arm, 3, axis=0) / (DT_NS * 1e-9) ** 3
+    assert stats["jerk_count"] == 2 * ran.sum()
+    assert stats["jerk_square_sum"] == pytest.approx((jerk[ran] ** 2).sum(), rel=1e-6)
+    for record in records:
+        assert record["woke_ns"] <= record["read_ns"] <= record["written_ns"]
+
+
+def test_the_state_is_what_was_measured_now_and_commanded_last():
+    rig = SteppedRig().running(steps=40)
+    rig.tick(20)
+    last = rig.seen[-1]
+    rig.tick()
+    state = rig.state
+    assert state["tick_ns"] - state["command_ns"] == DT_NS
+    assert state["command_ns"] == last["tick_ns"]
+    assert (state["joints"]["commanded_position"] == last["joints"]["applied"]).all()
+    assert (state["joints"]["position"] == rig.seen[-1]["joints"]["measured"]).all()
+    assert state["trajectory_id"] == 1
+    taken = next(record for record in rig.seen if record["switched"])
+    assert state["in_force_ns"] == taken["tick_ns"]
+    assert state["blend_end_ns"] == taken["tick_ns"] - DT_NS + rig.stats["blend"]["max"]
+    assert rig.controller.heartbeat_ns >= rig.seen[-1]["tick_ns"]
+
+
+def test_the_gripper_steps_at_its_own_speed():
+    rig = SteppedRig().running(steps=40, gripper=0.02)
+    rig.tick(40)
+    jaw = rig.commands()[:, 2]
+    steps = np.diff(jaw)
+    assert jaw[-1] == pytest.approx(0.02, abs=1e-12)
+    assert steps.max() == pytest.approx(0.25 * DT_NS * 1e-9, rel=1e-9)
+    assert (steps >= 0).all()
+
+
+def test_a_full_ring_of_records_does_not_stop_the_tick():
+    rig = SteppedRig().ready()
+    for _ in range(1100):
+        rig.clock.now_ns = rig.next_ns
+        rig.loop.tick(rig.next_ns)
+        rig.next_ns += DT_NS
+    assert len(rig.records()) == 1024
+    assert rig._records.dropped == rig.stats["ticks"] - 1024 - len(rig.seen)
+
+
+@pytest.mark.parametrize("givers", [0, 5])
+def test_a_loop_obeys_one_to_four_givers(givers):
+    with pytest.raises(ValueError, match="1 to 4 givers"):
+        SteppedRig().new_loop(givers)
+
+
+def test_a_plan_that_disagrees_with_the_bus_is_refused():
+    with pytest.raises(ValueError, match="how many joints"):
+        SteppedRig(limits=(ARM, ARM))
