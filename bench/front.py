@@ -19,15 +19,13 @@ from spinal.drivers.sim import seeds
 
 SETTINGS = {
     "shipped": Condition(),
-    "fit: no seam smoothing": Condition(execution={"seam_smoothing": 0.0}),
-    "fit: seam smoothing 30": Condition(execution={"seam_smoothing": 30.0}),
-    "fit: seam smoothing 3000": Condition(execution={"seam_smoothing": 3000.0}),
-    "fit: smoothing 3 (4 Hz)": Condition(execution={"smoothing": 3.0}),
-    "blend: 20 ms, always": Condition(execution={"blend_min_ms": 20, "blend_max_ms": 20}),
-    "blend: 80 to 160 ms": Condition(execution={"blend_min_ms": 80, "blend_max_ms": 160}),
-    "blend: 160 ms, always": Condition(execution={"blend_min_ms": 160, "blend_max_ms": 160}),
+    "no seam smoothing": Condition(execution={"seam_smoothing": 0.0}),
+    "seam smoothing 30": Condition(execution={"seam_smoothing": 30.0}),
+    "seam smoothing 1000": Condition(execution={"seam_smoothing": 1000.0}),
+    "blend from 20 ms": Condition(execution={"blend_min_ms": 20}),
+    "blend 160 ms, always": Condition(execution={"blend_min_ms": 160}),
     "no prefix": Condition(prefix=False),
-    "noise: normal": Condition(noise="normal"),
+    "no noise": Condition(noise="zero"),
 }
 """Changes to the shipped settings, one at a time."""
 

@@ -13,8 +13,8 @@ from spinal.drivers.sim import arm6
 from spinal.launch.policies.cartpick.model import LONGEST_PREFIX, ChunkFlow, Inputs
 from spinal.launch.policies.cartpick.pipeline import HORIZON, JOINTS, STEP_NS
 
-VERSION = "0.1.0"
-NOISE = "zero"
+VERSION = "0.2.0"
+NOISE = "normal"
 """What fills the noise input at run time."""
 INPUTS = {
     "joint_position": ("joint_position", (1, JOINTS), "joint"),
