@@ -271,7 +271,7 @@ def test_the_decaying_mismatch_stays_inside_its_share_of_the_limits(pick, joints
 
 @pytest.mark.parametrize("blend_s", [0.05, 0.1, 0.2])
 def test_the_jerk_in_the_middle_of_a_blend_is_bounded_too(blend_s):
-    """A mismatch whose quintic in ``blend_s`` has no jerk at its ends, and half as much again as allowed between."""
+    """A mismatch whose quintic in ``blend_s`` has no jerk at its ends, and half too much between."""
     share = 0.5
     d = 1.5 * share * LIMITS[4] * blend_s**3 / 10
     assert_decays_inside([[d, -10 / 3 * d / blend_s, 20 / 3 * d / blend_s**2]], share)
