@@ -16,7 +16,7 @@ CONDITIONS = {
     8: "a joint is silent",
     16: "too many missed periods",
     32: "ordered to stop",
-    64: "not armed",
+    64: "not armed: a joint is unseen or outside its range",
 }
 """The bits of ``conditions`` in words (SP_CONDITION_* in core/modes.h)."""
 

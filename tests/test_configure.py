@@ -126,6 +126,16 @@ def test_another_model_is_refused_untouched(bus):
     assert bus.watched.writes == []
 
 
+def test_an_arm_that_stands_outside_its_limits_is_refused_untouched(bus):
+    servos = (ServoSetup(1, "elbow", 1.0, 1300, 2900), ServoSetup(2, "gripper"))
+    with pytest.raises(BusError, match=r"outside its limits: elbow \(count 1234, allowed 1300 to 2900\)"):
+        configure(bus.watched, servos)
+    assert bus.watched.writes == []
+    bus.emulator.set_present(0, 1300)
+    configure(bus.watched, servos)
+    assert register(bus, 0, "torque_enable") == 1
+
+
 @pytest.mark.parametrize("fault", ["drop_replies", "corrupt_replies"])
 def test_a_lost_reply_is_asked_for_again(bus, fault):
     bus.emulator.set_faults(0, **{fault: 2})
@@ -163,4 +173,12 @@ def test_set_up_takes_a_grippers_share_of_torque_from_the_robot_file(tmp_path):
     from robot_files import write_robot
 
     robot = load_robot(write_robot(tmp_path))
-    assert setups(robot.joints) == list(SERVOS)
+    found = setups(robot.joints)
+    assert [(servo.id, servo.name, servo.torque_fraction) for servo in found] == [
+        (servo.id, servo.name, servo.torque_fraction) for servo in SERVOS
+    ]
+    elbow, gripper = robot.joints
+    for end in (elbow.limits.position_min, elbow.limits.position_max):
+        count = elbow.count_at_zero + elbow.counts_per_unit * end
+        assert found[0].count_min < count < found[0].count_max, "the limits themselves are allowed"
+    assert found[1].count_max == float("inf"), gripper.name

@@ -55,6 +55,31 @@ def test_off_until_every_joint_has_answered_and_nothing_is_written_before():
     assert rig.tick_until("ready") == 1
 
 
+@pytest.mark.parametrize("beyond", [-0.05, 0.05])
+def test_a_joint_outside_its_range_is_not_armed_and_nothing_is_written(beyond):
+    rig = SteppedRig()
+    end = ARM[0] if beyond < 0 else ARM[1]
+    count = round(ZERO_COUNT + (end + beyond) * 4096 / (2 * np.pi))
+    rig.emulator.set_present(0, count)
+    rig.emulator.put_register(0, GOAL_REGISTER, count, 2)
+    for record in rig.tick(30):
+        assert record["mode"] == layout.MODE_OFF
+        assert record["conditions"] & NOT_ARMED
+    assert rig.emulator.register(0, GOAL_REGISTER, 2) == count
+    rig.emulator.set_present(0, ZERO_COUNT)
+    rig.tick_until("ready")
+
+
+def test_a_joint_a_hair_outside_begins_at_the_end_of_its_range_and_stays_there():
+    rig = SteppedRig()
+    count = int(ZERO_COUNT + ARM[1] * 4096 / (2 * np.pi)) + 2
+    rig.emulator.set_present(0, count)
+    rig.tick_until("ready")
+    rig.tick(20)
+    armed = [record["mode"] != layout.MODE_OFF for record in rig.seen]
+    assert (rig.commands()[armed][:, 0] == ARM[1]).all()
+
+
 def test_ready_holds_the_pose_that_was_measured():
     rig = SteppedRig()
     for index, count in enumerate((2348, 1800, 2500)):

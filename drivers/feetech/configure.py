@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import select
 import time
@@ -17,10 +18,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spinal.native import feetech
-from spinal.runtime.config.joints import GripperJoint, Joint
+from spinal.runtime.config.joints import ArmJoint, GripperJoint, Joint
 from spinal.runtime.errors import BusError
 
 TRIES = 3
+ARMING_SHARE = 0.002
+SIGN_BIT = 15
 ANSWER_LIMIT_NS = 20_000_000
 LONGEST_DISCARD = 64
 """Reads of 4 KiB: a line that babbles on is not waited for."""
@@ -95,29 +98,44 @@ def _line_errors() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class ServoSetup:
-    """One servo: its id, the joint's name for messages, and its torque limit (share of the greatest)."""
+    """One servo: its id, the joint's name for messages, its torque limit (share of the greatest), and the counts
+    between which it may stand."""
 
     id: int
     name: str
     torque_fraction: float = 1.0
+    count_min: float = -math.inf
+    count_max: float = math.inf
 
 
 def setups(joints: Sequence[Joint]) -> list[ServoSetup]:
-    """What a robot file says about each servo: a gripper may use a share of its torque, an arm all of it."""
+    """What a robot file says about each servo: a gripper may use a share of its torque, an arm all of it.
+
+    An arm joint must stand inside its limits; a gripper may not, it comes back at limited speed and torque.
+    """
     return [
-        ServoSetup(
-            joint.id,
-            joint.name,
-            joint.limits.torque_fraction if isinstance(joint, GripperJoint) else 1.0,
-        )
+        ServoSetup(joint.id, joint.name, joint.limits.torque_fraction)
+        if isinstance(joint, GripperJoint)
+        else ServoSetup(joint.id, joint.name, 1.0, *_stands_between(joint))
         for joint in joints
     ]
+
+
+def _stands_between(joint: ArmJoint) -> tuple[float, float]:
+    """The counts of the joint's limits, and a little more: what the loop arms (ARMING_SHARE in core/loop.c)."""
+    ends = sorted(
+        joint.count_at_zero + joint.counts_per_unit * position
+        for position in (joint.limits.position_min, joint.limits.position_max)
+    )
+    slack = ARMING_SHARE * (ends[1] - ends[0])
+    return ends[0] - slack, ends[1] + slack
 
 
 def configure(wire: Wire, servos: Sequence[ServoSetup]) -> None:
     """Sets every servo up and switches its torque on at its present position.
 
-    Raises BusError that names every servo which does not answer, before any of them is touched.
+    Raises BusError that names every servo which does not answer, is another model, or stands outside its
+    limits, before any of them is touched.
     """
     models = {servo: _read(wire, servo, MODEL, 2) for servo in servos}
     silent = [f"{servo.name} (id {servo.id})" for servo, model in models.items() if model is None]
@@ -134,8 +152,24 @@ def configure(wire: Wire, servos: Sequence[ServoSetup]) -> None:
             f"not an STS3215: {', '.join(strange)}",
             hint='protocol = "feetech" drives STS3215 servos so far',
         )
+    outside = [
+        f"{servo.name} (count {position}, allowed {servo.count_min:.0f} to {servo.count_max:.0f})"
+        for servo in servos
+        if (position := _position(wire, servo)) is not None
+        and not servo.count_min <= position <= servo.count_max
+    ]
+    if outside:
+        raise BusError(
+            f"outside its limits: {', '.join(outside)}",
+            hint="move the arm inside by hand, or correct limits and zero_count in the robot file",
+        )
     for servo in servos:
         _prepare(wire, servo)
+
+
+def _position(wire: Wire, servo: ServoSetup) -> int | None:
+    word = _read(wire, servo, POSITION, 2)
+    return None if word is None else feetech.decode(word, SIGN_BIT)
 
 
 def _prepare(wire: Wire, servo: ServoSetup) -> None:

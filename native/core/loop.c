@@ -9,6 +9,8 @@
 
 enum { FAULT_CHECK_TICKS = 64 };
 
+#define ARMING_SHARE 0.002 /* of a joint's range: 8 mrad of a turn and a quarter */
+
 void sp_loop_init(sp_loop *loop, const sp_loop_config *config, sp_clock clock, sp_bus bus)
 {
     memset(loop, 0, sizeof *loop);
@@ -31,13 +33,22 @@ static sp_active *spare_path(sp_loop *loop)
     return &loop->paths[loop->in_force == 0 ? 1 : 0];
 }
 
+/* Commands begin at the measured pose. A joint that stands outside its range, by more than an encoder's noise, is
+ * not armed: bringing it back is a person's decision. Within that it begins at the end of the range, or the
+ * limiter would brake as hard as it may for a hair. */
 static void arm(sp_loop *loop)
 {
-    for (int i = 0; i < loop->config.joint_count; i++)
-        if (loop->samples[i].stamp_ns == 0)
+    const sp_limits *limits = loop->config.limits;
+    for (int i = 0; i < loop->config.joint_count; i++) {
+        double position = loop->samples[i].position;
+        double outside = fmax(limits[i].position_min - position, position - limits[i].position_max);
+        if (loop->samples[i].stamp_ns == 0 || outside > ARMING_SHARE * (limits[i].position_max - limits[i].position_min))
             return;
-    for (int i = 0; i < loop->config.joint_count; i++)
-        sp_limiter_rest(&loop->joints[i], loop->samples[i].position);
+    }
+    for (int i = 0; i < loop->config.joint_count; i++) {
+        double position = fmax(loop->samples[i].position, limits[i].position_min);
+        sp_limiter_rest(&loop->joints[i], fmin(position, limits[i].position_max));
+    }
     loop->armed = 1;
 }
 

@@ -23,7 +23,7 @@ enum {
     SP_CONDITION_BUS_SILENT = 8,    /* a joint has not answered for longer than its age limit */
     SP_CONDITION_LATE = 16,         /* more periods were missed than may be bridged */
     SP_CONDITION_ORDER_STOP = 32,   /* somebody asks to stop */
-    SP_CONDITION_NOT_ARMED = 64,    /* not every joint has been seen */
+    SP_CONDITION_NOT_ARMED = 64,    /* a joint has not been seen, or stands outside its range */
 };
 
 /* What somebody orders. The most careful of all orders counts. */

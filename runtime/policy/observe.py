@@ -66,6 +66,9 @@ class Observer:
         if state is None:
             self.missing = "the controller has published no state"
             return None
+        if not state.stamp_ns.all():
+            self.missing = "a joint has not answered yet"
+            return None
         joints_age_ns = int(now_ns - state.stamp_ns.min())
         if joints_age_ns > self._joints_max_age_ns:
             self.missing = f"a joint's sample is {joints_age_ns // 1_000_000} ms old"
