@@ -20,6 +20,7 @@ SUITES = {
         "how often and how smoothly the policy picks, at added delays, in lock-step",
     ),
     "front": ("spinal.bench.front", "success and jerk of other fits, blends and prefixes beside the shipped"),
+    "response": ("spinal.bench.response", "time until a response is visible, against an undisturbed twin"),
     "live": ("spinal.bench.live", "the live demo beside its floor, idle or under a load"),
 }
 """Name: the module that has it, and its line in the help."""
