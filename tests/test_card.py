@@ -185,7 +185,10 @@ def test_streams_that_the_robot_lacks(tmp_path):
 
 
 def test_velocity_needs_a_filter(tmp_path):
-    no_filter = ('filter = { kind = "alpha_beta", position_sigma_m = 0.001, acceleration_sigma_m_s2 = 1.5 }', "")
+    no_filter = (
+        'filter = { kind = "alpha_beta", position_sigma_m = 0.001, acceleration_sigma_m_s2 = 1.5 }',
+        "",
+    )
     (problem,) = pair(tmp_path, robot=[no_filter]).problems
     assert problem.path == "streams.block.filter"
     assert "stream:block.velocity" in problem.message
