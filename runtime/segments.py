@@ -13,9 +13,8 @@ write to the one process and read-only ones to the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -199,9 +198,8 @@ class ReportReader:
         return report
 
 
-@dataclass(frozen=True, slots=True)
-class PoseSample:
-    """One sample of a pose stream as it crossed shared memory."""
+class PoseSample(NamedTuple):
+    """One measured pose: when it was true, when it could be read, position in m, yaw in rad."""
 
     capture_ns: int
     arrival_ns: int
@@ -219,8 +217,8 @@ class PoseWriter:
         self._record = np.zeros(1, layout.POSE_SAMPLE)
         self._bytes = self._record.view(np.uint8)
 
-    def publish(self, sample: tuple[int, int, float, float, float, float]) -> None:
-        """(capture_ns, arrival_ns, x, y, z, yaw): m and rad."""
+    def publish(self, sample: PoseSample) -> None:
+        """Makes ``sample`` the newest."""
         self._record[0] = sample
         self._mailbox.publish(self._bytes)
 

@@ -8,25 +8,15 @@ any two runs of one seed, whatever was measured.
 
 import math
 from collections import deque
-from typing import NamedTuple
 
 import numpy as np
+
+from spinal.runtime.segments import PoseSample
 
 PERIOD_NS = 10_000_000
 DELAY_NS = (7_000_000, 13_000_000)
 POSITION_SIGMA_M = 0.001
 YAW_SIGMA_RAD = 0.01
-
-
-class PoseSample(NamedTuple):
-    """One measured pose: when it was true, when it could be read, position in metres, yaw in radians."""
-
-    capture_ns: int
-    arrival_ns: int
-    x: float
-    y: float
-    z: float
-    yaw: float
 
 
 class PoseStream:

@@ -13,14 +13,14 @@ import sys
 from collections import deque
 
 from spinal.drivers.sim.cartpick import STEP_NS, CartpickWorld
-from spinal.drivers.sim.pose_stream import PoseSample, PoseStream
+from spinal.drivers.sim.pose_stream import PoseStream
 from spinal.drivers.sim.servos import SimulatedServos
 from spinal.native import clock
 from spinal.native.emulator import EmulatorServer
 from spinal.native.histogram import Histogram
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import ProcessError
-from spinal.runtime.segments import SIM_POSE, SIM_REPORT, PoseWriter, ReportWriter, Writer
+from spinal.runtime.segments import SIM_POSE, SIM_REPORT, PoseSample, PoseWriter, ReportWriter, Writer
 from spinal.runtime.wiring import StopRequest, Wiring, run_child, set_nice, summary_us
 
 EMULATOR_PRIORITY_BELOW_LOOP = 5
@@ -113,7 +113,7 @@ class Simulation:
             self._world.respawn()
 
     def _release(self, sample: PoseSample, now_ns: int) -> None:
-        self._poses.publish((sample.capture_ns, now_ns, sample.x, sample.y, sample.z, sample.yaw))
+        self._poses.publish(sample._replace(arrival_ns=now_ns))
 
     def _report(self, now_ns: int) -> None:
         self._segment.beat(now_ns)
