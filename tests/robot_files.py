@@ -43,7 +43,7 @@ rate_hz = 100
 max_age_ms = 100
 filter = { kind = "alpha_beta", position_sigma_m = 0.001, acceleration_sigma_m_s2 = 1.5 }
 [link]
-heartbeat_ms = 50
+# in its own directory
 [sim]
 world = "cartpick"
 """

@@ -191,10 +191,6 @@ class LinkSettings(Section):
         description="where the robot's state is published, tcp on loopback or ipc://; the robot's own runtime"
         " directory when absent",
     )
-    plan_deadline_ms: int = Field(
-        default=1000, ge=1, le=600_000, description="how long a plan is valid that names no deadline, in ms"
-    )
-    heartbeat_ms: int = Field(default=50, ge=5, le=10_000, description="time between two heartbeats, in ms")
 
     @field_validator("command_endpoint", "state_endpoint")
     @classmethod
