@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 
-from spinal.native.floor import run_floor
+from spinal.native.floor import Floor
 
 
 def main() -> None:
@@ -16,8 +17,11 @@ def main() -> None:
     parser.add_argument("--priority", type=int, default=45)
     args = parser.parse_args()
     period_ns = round(1e9 / args.hz)
-    late, fifo = run_floor(period_ns, round(args.seconds * args.hz), args.priority)
-    print(json.dumps({"late_ns": late, "fifo": fifo}))
+    floor = Floor(period_ns, args.priority, lock_memory=True)
+    floor.start()
+    time.sleep(args.seconds)
+    floor.stop()
+    print(json.dumps({"late_ns": floor.summary(), "fifo": floor.fifo is None}))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,8 @@
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t
 
+from spinal.native.bus cimport Bus, sp_bus
 from spinal.native.clock cimport sp_clock
 from spinal.native.transport cimport sp_transport
-
-cdef extern from "bus.h" nogil:
-    ctypedef struct sp_bus_counts:
-        uint64_t cycles
-        uint64_t missing_replies
-        uint64_t bad_packets
-        uint64_t failed_writes
-    ctypedef struct sp_bus:
-        void *context
 
 cdef extern from "serial.h" nogil:
     ctypedef struct sp_serial:
@@ -37,6 +29,5 @@ cdef class SerialLine:
     cdef sp_transport transport
 
 
-cdef class FeetechBus:
+cdef class FeetechBus(Bus):
     cdef sp_feetech_bus bus
-    cdef object owners

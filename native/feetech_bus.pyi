@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from spinal.native.bus import Bus
 from spinal.native.clock import ManualClock
 
 class NativeTransport(Protocol):
@@ -12,7 +13,7 @@ class SerialLine:
     @property
     def address(self) -> int: ...
 
-class FeetechBus:
+class FeetechBus(Bus):
     def __init__(
         self,
         joints: Sequence[tuple[int, float, float, float, float]],

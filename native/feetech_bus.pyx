@@ -24,7 +24,7 @@ cdef class SerialLine:
         return <size_t>&self.transport
 
 
-cdef class FeetechBus:
+cdef class FeetechBus(Bus):
     """Joints on one Feetech line.
 
     ``joints``: per joint (id, zero_count, unit_per_count, count_min, count_max), unit rad or m.
@@ -46,6 +46,8 @@ cdef class FeetechBus:
         )
         if failure:
             raise ValueError(f"a Feetech bus cannot have these joints: {joints}")
+        self.view = sp_feetech_bus_view(&self.bus)
+        self.joint_count = len(joints)
         self.owners = (transport, clock)
 
     @property

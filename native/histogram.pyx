@@ -1,6 +1,24 @@
 # cython: language_level=3
 """Histograms of durations with fixed memory, correct under coordinated omission. See ``core/histogram.h``."""
 
+from libc.stdint cimport int64_t, uint64_t
+
+import numpy as np
+
+UPPER_EDGES_NS = np.array([sp_histogram_upper_edge_ns(bucket) for bucket in range(SP_HISTOGRAM_BUCKETS)], np.float64)
+"""The largest value of each bucket; whatever is larger than the last but one is counted in the last."""
+UPPER_EDGES_NS[-1] = np.inf
+UPPER_EDGES_NS.flags.writeable = False
+
+
+cdef object bucket_counts(const sp_histogram *histogram):
+    taken = np.empty(SP_HISTOGRAM_BUCKETS, np.uint64)
+    cdef uint64_t[::1] view = taken
+    cdef int bucket
+    for bucket in range(SP_HISTOGRAM_BUCKETS):
+        view[bucket] = histogram.counts[bucket]
+    return taken
+
 
 cdef dict quantiles(const sp_histogram *histogram):
     return {
@@ -33,6 +51,10 @@ cdef class Histogram:
     def summary(self):
         """p50, p90, p99, p999, max in ns and the count n."""
         return quantiles(&self.histogram)
+
+    def counts(self):
+        """How many records each bucket has."""
+        return bucket_counts(&self.histogram)
 
     def reset(self):
         sp_histogram_reset(&self.histogram)

@@ -65,6 +65,8 @@ _RECORD_HEAD = [
     ("tick_ns", "<i8"),
     ("woke_ns", "<i8"),
     ("read_ns", "<i8"),
+    ("planned_ns", "<i8"),
+    ("computed_ns", "<i8"),
     ("written_ns", "<i8"),
     ("mode", "<i8"),
     ("conditions", "<u8"),

@@ -1,7 +1,7 @@
 from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
 
+from spinal.native.bus cimport sp_bus, sp_bus_counts
 from spinal.native.clock cimport sp_clock
-from spinal.native.feetech_bus cimport sp_bus, sp_bus_counts
 from spinal.native.histogram cimport sp_histogram
 from spinal.native.limiter cimport sp_limiter, sp_limits
 from spinal.native.shared cimport sp_mailbox, sp_ring

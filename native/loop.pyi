@@ -1,11 +1,15 @@
 from collections.abc import Sequence
-from typing import Protocol, TypedDict
+from typing import Literal, Protocol, TypedDict
 
+import numpy as np
+from numpy.typing import NDArray
+
+from spinal.native.bus import Bus
 from spinal.native.clock import ManualClock
-from spinal.native.feetech_bus import FeetechBus
 from spinal.native.histogram import Quantiles
 from spinal.native.shared import Mailbox, Ring, Segment
 
+COMPILER: str
 STATE_HEAD_BYTES: int
 JOINT_STATE_BYTES: int
 RECORD_HEAD_BYTES: int
@@ -73,7 +77,7 @@ class Loop:
     def __init__(
         self,
         plan: Plan,
-        bus: FeetechBus,
+        bus: Bus,
         segment: Segment,
         stats_part: int,
         state: Mailbox,
@@ -95,3 +99,4 @@ class Loop:
 class LoopStats:
     def __init__(self, segment: Segment, part: int) -> None: ...
     def read(self) -> LoopCounts: ...
+    def counts(self, name: Literal["late", "bus_cycle", "compute", "age", "blend"]) -> NDArray[np.uint64]: ...

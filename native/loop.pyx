@@ -4,9 +4,9 @@
 from libc.stdlib cimport calloc, free
 from libc.stdint cimport uint8_t
 
+from spinal.native.bus cimport Bus
 from spinal.native.clock cimport ManualClock, sp_clock_manual, sp_clock_monotonic, sp_monotonic_ns
-from spinal.native.feetech_bus cimport FeetechBus, sp_feetech_bus_view
-from spinal.native.histogram cimport quantiles
+from spinal.native.histogram cimport bucket_counts, quantiles, sp_histogram
 from spinal.native.shared cimport Mailbox, Ring, Segment
 from spinal.native.trajectory cimport SP_JOINT_ARM, SP_JOINT_GRIPPER
 
@@ -48,6 +48,17 @@ cdef extern from *:
     static int64_t sp_loop_thread_id(sp_loop *loop) { return atomic_load(&loop->thread_id); }
     static void sp_loop_thread_join(sp_loop_thread *thread) { pthread_join(thread->handle, NULL); }
 
+    #ifdef __clang__
+    #define SP_COMPILER_NAME "clang " __clang_version__
+    #else
+    #define SP_COMPILER_NAME "gcc " __VERSION__
+    #endif
+    #ifdef __OPTIMIZE__
+    #define SP_COMPILER SP_COMPILER_NAME ", optimised"
+    #else
+    #define SP_COMPILER SP_COMPILER_NAME ", not optimised"
+    #endif
+
     enum {
         SP_STATE_HEAD = offsetof(sp_state, joints),
         SP_RECORD_HEAD = offsetof(sp_tick_record, joints),
@@ -63,6 +74,7 @@ cdef extern from *:
     void sp_loop_allow_start(sp_loop *) noexcept nogil
     int sp_loop_entered(sp_loop *) noexcept nogil
     int64_t sp_loop_thread_id(sp_loop *) noexcept nogil
+    const char *SP_COMPILER
     enum: SP_STATE_HEAD
     enum: SP_RECORD_HEAD
     enum: SP_HEARTBEAT_OFFSET
@@ -74,6 +86,8 @@ JOINT_RECORD_BYTES = sizeof(sp_joint_record)
 STATS_BYTES = sizeof(sp_loop_stats)
 ORDER_BYTES = sizeof(sp_order)
 ENTER_LIMIT_S = 5.0
+COMPILER = SP_COMPILER.decode()
+"""What built the native core, and whether it optimised."""
 
 
 def mode_name(int mode):
@@ -82,7 +96,7 @@ def mode_name(int mode):
 
 
 cdef class Loop:
-    """One native thread for the joints of a bus.
+    """One native thread for the joints of a bus, or of a group of them.
 
     ``plan``: a LoopPlan (periods, joint kinds, limits). ``segment``: the controller's, mapped to write, with
     parts ``stats_part``, and mailbox ``state``, ring ``records``. ``orders``: mailboxes of orders, all of
@@ -96,20 +110,20 @@ cdef class Loop:
     cdef bint running
     cdef object owners
 
-    def __init__(self, plan, FeetechBus bus not None, Segment segment not None, int stats_part,
+    def __init__(self, plan, Bus bus not None, Segment segment not None, int stats_part,
                  Mailbox state not None, Ring records, orders, Mailbox trajectories, ManualClock clock=None):
         cdef sp_loop_config config
         cdef Mailbox order
         if not 1 <= len(orders) <= 4:
             raise ValueError(f"a loop obeys 1 to 4 givers of orders, not {len(orders)}")
-        if len(plan.limits) != bus.bus.count or not len(plan.grippers) == len(plan.emergency) == len(plan.limits):
+        if len(plan.limits) != bus.joint_count or not len(plan.grippers) == len(plan.emergency) == len(plan.limits):
             raise ValueError("plan and bus disagree about how many joints there are")
         segment.require_writable()
         config.dt_ns = plan.dt_ns
         config.read_budget_ns = plan.read_budget_ns
         config.joint_age_limit_ns = plan.joint_age_limit_ns
         config.missed_to_hold = plan.missed_to_hold
-        config.joint_count = bus.bus.count
+        config.joint_count = bus.joint_count
         config.order_count = len(orders)
         for j, ((low, high, v, a, jerk), (elow, ehigh, ev, ea, ejerk), gripper) in enumerate(
             zip(plan.limits, plan.emergency, plan.grippers)
@@ -132,7 +146,7 @@ cdef class Loop:
             if self.loop == NULL:
                 raise MemoryError()
         sp_loop_init(self.loop, &config, sp_clock_monotonic() if clock is None else sp_clock_manual(&clock.clock),
-                     sp_feetech_bus_view(&bus.bus))
+                     bus.view)
         self.owners = (bus, segment, state, records, orders, trajectories, clock)
 
     def __dealloc__(self):
@@ -204,6 +218,23 @@ cdef class LoopStats:
     def __init__(self, Segment segment not None, int part):
         self.segment = segment
         self.stats = <const sp_loop_stats *>segment.part(part, sizeof(sp_loop_stats))
+
+    def counts(self, str name):
+        """The buckets of one histogram: late, bus_cycle, compute, age or blend; see ``histogram.UPPER_EDGES_NS``."""
+        cdef const sp_histogram *found
+        if name == "late":
+            found = &self.stats.late
+        elif name == "bus_cycle":
+            found = &self.stats.bus_cycle
+        elif name == "compute":
+            found = &self.stats.compute
+        elif name == "age":
+            found = &self.stats.age
+        elif name == "blend":
+            found = &self.stats.blend
+        else:
+            raise KeyError(name)
+        return bucket_counts(found)
 
     def read(self):
         """Counts, and histograms as quantiles in ns."""

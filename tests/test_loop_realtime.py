@@ -142,10 +142,13 @@ def test_the_check_notices_a_loop_that_faults(plants):
 
 
 def loop_sources():
-    """The core files that the loop is linked from."""
+    """The core files that the loop and its buses are linked from."""
     modules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
-    (loop,) = (module for module in modules if module["name"] == "spinal.native.loop")
-    return sorted(CORE / Path(source).name for source in loop["sources"] if source.endswith(".c"))
+    ours = [m for m in modules if m["name"].removeprefix("spinal.native.") in ("loop", "bus", "feetech_bus")]
+    assert len(ours) == 3
+    return sorted(
+        {CORE / Path(source).name for m in ours for source in m["sources"] if source.endswith(".c")}
+    )
 
 
 def test_no_core_file_knows_python():
@@ -159,6 +162,8 @@ MAY_CALL = re.compile(
     r"sp_\w+|mem(cpy|move|set)|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__sigsetjmp"
     r"|(sqrt|cbrt|fmin|fmax|fabs|copysign|ceil|pow|ll?r(ound|int))f?"
     r"|clock_gettime|clock_nanosleep|__errno_location|getrusage|syscall"
+    # serial.c, on a descriptor that never waits
+    r"|fcntl|ppoll|read|write"
     # realtime.c, before the first tick
     r"|mlockall|prctl|sigfillset|pthread_(sigmask|self|setschedparam)|sched_setaffinity"
 )

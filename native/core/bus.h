@@ -1,5 +1,7 @@
 /* What the tick needs of a bus: samples of all joints, and one command to all of them.
  *
+ * Asking and reading are apart, so that several buses answer at the same time (bus_group.h).
+ *
  * A command is a view of the limiter's joints: nothing else can be written, so nothing goes round the limits.
  *
  * Thread contract: the tick's thread alone, once the loop runs.
@@ -29,6 +31,8 @@ typedef struct sp_bus_counts {
 
 typedef struct sp_bus {
     void *context;
+    /* Requests samples and does not wait for them. Returns 0 or -errno; `read` comes all the same. */
+    int (*ask)(void *context);
     /* Refreshes what answers before the deadline, and leaves the rest as it was with fresh = 0. Returns how
      * many joints answered, or -errno when the line itself failed. */
     int (*read)(void *context, sp_joint_sample *samples, int64_t deadline_ns);

@@ -58,8 +58,7 @@ static void decode(const sp_feetech_joint *joint, const sp_feetech_packet *packe
 }
 
 /* Takes every whole reply out of the first `have` bytes; returns how many bytes stay. */
-static size_t take_replies(sp_feetech_bus *bus, size_t have, int64_t sent_ns, sp_joint_sample *samples,
-                           int *answered)
+static size_t take_replies(sp_feetech_bus *bus, size_t have, sp_joint_sample *samples, int *answered)
 {
     size_t used = 0;
     sp_feetech_packet packet;
@@ -76,11 +75,23 @@ static size_t take_replies(sp_feetech_bus *bus, size_t have, int64_t sent_ns, sp
         }
         /* The servo sampled between the end of the request and the end of its reply. */
         int64_t now_ns = bus->clock.now_ns(bus->clock.context);
-        decode(&bus->joints[i], &packet, sent_ns + (now_ns - sent_ns) / 2, &samples[i]);
+        decode(&bus->joints[i], &packet, bus->sent_ns + (now_ns - bus->sent_ns) / 2, &samples[i]);
         (*answered)++;
     }
     memmove(bus->replies, bus->replies + used, have - used);
     return have - used;
+}
+
+static int ask_joints(void *context)
+{
+    sp_feetech_bus *bus = context;
+    bus->counts.cycles++;
+    /* What a servo sent too late for its own cycle must not be taken for this one's. */
+    bus->asked = bus->wire.discard_input(bus->wire.context);
+    if (!bus->asked)
+        bus->asked = bus->wire.write(bus->wire.context, bus->request, bus->request_size);
+    bus->sent_ns = bus->clock.now_ns(bus->clock.context) + (int64_t)bus->request_size * bus->byte_ns;
+    return bus->asked;
 }
 
 static int read_joints(void *context, sp_joint_sample *samples, int64_t deadline_ns)
@@ -88,12 +99,7 @@ static int read_joints(void *context, sp_joint_sample *samples, int64_t deadline
     sp_feetech_bus *bus = context;
     for (int i = 0; i < bus->count; i++)
         samples[i].fresh = 0;
-    bus->counts.cycles++;
-    /* What a servo sent too late for its own cycle must not be taken for this one's. */
-    int failure = bus->wire.discard_input(bus->wire.context);
-    if (!failure)
-        failure = bus->wire.write(bus->wire.context, bus->request, bus->request_size);
-    int64_t sent_ns = bus->clock.now_ns(bus->clock.context) + (int64_t)bus->request_size * bus->byte_ns;
+    int failure = bus->asked;
     int answered = 0;
     size_t have = 0;
     while (!failure && answered < bus->count) {
@@ -102,7 +108,7 @@ static int read_joints(void *context, sp_joint_sample *samples, int64_t deadline
             failure = got;
             break;
         }
-        have = take_replies(bus, have + (size_t)got, sent_ns, samples, &answered);
+        have = take_replies(bus, have + (size_t)got, samples, &answered);
         if (have == sizeof bus->replies) /* nothing but garbage */
             have = 0;
     }
@@ -135,5 +141,11 @@ static int write_joints(void *context, const sp_limiter *commanded)
 
 sp_bus sp_feetech_bus_view(sp_feetech_bus *bus)
 {
-    return (sp_bus){.context = bus, .read = read_joints, .write = write_joints, .counts = &bus->counts};
+    return (sp_bus){
+        .context = bus,
+        .ask = ask_joints,
+        .read = read_joints,
+        .write = write_joints,
+        .counts = &bus->counts,
+    };
 }

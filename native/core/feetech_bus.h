@@ -32,6 +32,8 @@ typedef struct sp_feetech_bus {
     uint8_t ids[SP_FEETECH_BUS_SERVOS];
     int64_t byte_ns; /* ten bits on the wire */
     sp_bus_counts counts;
+    int asked;       /* 0, or -errno of the last request */
+    int64_t sent_ns; /* when its last byte is through */
     size_t request_size;
     uint8_t request[SP_FEETECH_MAX_FRAME];
     uint8_t replies[1024];

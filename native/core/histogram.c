@@ -14,7 +14,7 @@ static int bucket_of(int64_t value_ns)
     return bucket < SP_HISTOGRAM_BUCKETS ? bucket : SP_HISTOGRAM_BUCKETS - 1;
 }
 
-static int64_t upper_edge_ns(int bucket)
+int64_t sp_histogram_upper_edge_ns(int bucket)
 {
     if (bucket < 64)
         return bucket;
@@ -55,7 +55,7 @@ int64_t sp_histogram_quantile_ns(const sp_histogram *histogram, double fraction)
     for (int bucket = 0; bucket < SP_HISTOGRAM_BUCKETS; bucket++) {
         seen += histogram->counts[bucket];
         if (seen > 0 && (double)seen >= wanted) {
-            int64_t edge_ns = upper_edge_ns(bucket);
+            int64_t edge_ns = sp_histogram_upper_edge_ns(bucket);
             return edge_ns < histogram->max_ns ? edge_ns : histogram->max_ns;
         }
     }

@@ -26,6 +26,8 @@ typedef struct sp_histogram {
 void sp_histogram_reset(sp_histogram *histogram);
 void sp_histogram_record(sp_histogram *histogram, int64_t value_ns);
 void sp_histogram_record_late(sp_histogram *histogram, int64_t late_ns, int64_t period_ns);
+/* The largest value of a bucket; INT64_MAX for the last. */
+int64_t sp_histogram_upper_edge_ns(int bucket);
 /* The smallest value that `fraction` (0 to 1) of the records do not pass; 0 when empty. */
 int64_t sp_histogram_quantile_ns(const sp_histogram *histogram, double fraction);
 

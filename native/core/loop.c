@@ -23,6 +23,11 @@ void sp_loop_init(sp_loop *loop, const sp_loop_config *config, sp_clock clock, s
         loop->trajectory_sequence = sp_mailbox_latest(config->trajectories);
 }
 
+static int64_t now(const sp_loop *loop)
+{
+    return loop->clock.now_ns(loop->clock.context);
+}
+
 static sp_active *active_path(sp_loop *loop)
 {
     return loop->in_force < 0 ? NULL : &loop->paths[loop->in_force];
@@ -232,16 +237,12 @@ static void command_joints(sp_loop *loop, int64_t tick_ns)
         count_running_tick(loop, tick_ns, limited, before);
 }
 
-static void record_tick(sp_loop *loop, int64_t tick_ns, int64_t woke_ns, int64_t read_ns, int64_t written_ns,
-                        uint32_t conditions)
+static void record_tick(sp_loop *loop, int64_t tick_ns, uint32_t conditions)
 {
     const sp_active *active = active_path(loop);
     sp_tick_record *record = &loop->record;
     record->tick = loop->tick;
     record->tick_ns = tick_ns;
-    record->woke_ns = woke_ns;
-    record->read_ns = read_ns;
-    record->written_ns = written_ns;
     record->mode = loop->mode;
     record->conditions = conditions;
     record->trajectory_id = active ? active->path.id : 0;
@@ -273,11 +274,12 @@ void sp_loop_tick(sp_loop *loop, int64_t tick_ns, int64_t skipped)
 {
     const sp_loop_config *config = &loop->config;
     sp_loop_stats *stats = config->stats;
-    sp_clock *clock = &loop->clock;
+    sp_tick_record *record = &loop->record;
 
-    int64_t woke_ns = clock->now_ns(clock->context);
-    loop->bus.read(loop->bus.context, loop->samples, woke_ns + config->read_budget_ns);
-    int64_t read_ns = clock->now_ns(clock->context);
+    record->woke_ns = now(loop);
+    loop->bus.ask(loop->bus.context);
+    loop->bus.read(loop->bus.context, loop->samples, record->woke_ns + config->read_budget_ns);
+    record->read_ns = now(loop);
     if (!loop->armed)
         arm(loop);
     publish_state(loop, tick_ns);
@@ -287,28 +289,29 @@ void sp_loop_tick(sp_loop *loop, int64_t tick_ns, int64_t skipped)
     sp_mode before = loop->mode;
     loop->mode = sp_mode_next(before, conditions);
     loop->state.conditions = conditions;
-    loop->record.switched = 0;
+    record->switched = 0;
     stats->holds += before == SP_MODE_RUNNING && loop->mode == SP_MODE_HOLDING;
     if (loop->mode == SP_MODE_RUNNING)
         take_trajectory(loop, tick_ns, skipped > 0 || before != SP_MODE_RUNNING);
 
-    int64_t written_ns = read_ns;
+    record->planned_ns = record->computed_ns = record->written_ns = now(loop);
     if (loop->mode != SP_MODE_OFF) {
         command_joints(loop, tick_ns);
-        int64_t computed_ns = clock->now_ns(clock->context);
+        record->computed_ns = now(loop);
         loop->bus.write(loop->bus.context, loop->joints);
-        written_ns = clock->now_ns(clock->context);
-        sp_histogram_record(&stats->compute, computed_ns - read_ns);
-        sp_histogram_record(&stats->bus_cycle, read_ns - woke_ns + written_ns - computed_ns);
+        record->written_ns = now(loop);
+        sp_histogram_record(&stats->compute, record->computed_ns - record->read_ns);
+        sp_histogram_record(&stats->bus_cycle,
+                            record->read_ns - record->woke_ns + record->written_ns - record->computed_ns);
     }
-    record_tick(loop, tick_ns, woke_ns, read_ns, written_ns, conditions);
+    record_tick(loop, tick_ns, conditions);
     stats->bus = *loop->bus.counts;
     stats->skipped_slots += (uint64_t)skipped;
     stats->ticks = ++loop->tick;
     if (loop->tick % FAULT_CHECK_TICKS == 1)
         count_page_faults(loop);
     if (config->heartbeat_ns)
-        atomic_store_explicit(config->heartbeat_ns, clock->now_ns(clock->context), memory_order_release);
+        atomic_store_explicit(config->heartbeat_ns, now(loop), memory_order_release);
 }
 
 void sp_loop_run(sp_loop *loop, int64_t start_ns)
@@ -319,11 +322,11 @@ void sp_loop_run(sp_loop *loop, int64_t start_ns)
 
     /* Entering (locking memory) takes tens of ms: the first slot is the first that is still ahead. */
     const int64_t dt_ns = loop->config.dt_ns;
-    int64_t passed_ns = loop->clock.now_ns(loop->clock.context) - start_ns;
+    int64_t passed_ns = now(loop) - start_ns;
     int64_t next_ns = passed_ns > 0 ? start_ns + (passed_ns / dt_ns + 1) * dt_ns : start_ns;
     while (!atomic_load_explicit(&loop->stop, memory_order_acquire)) {
         loop->clock.sleep_until(loop->clock.context, next_ns);
-        int64_t late_ns = loop->clock.now_ns(loop->clock.context) - next_ns;
+        int64_t late_ns = now(loop) - next_ns;
         sp_histogram_record_late(&loop->config.stats->late, late_ns, dt_ns);
         int64_t skipped = late_ns / dt_ns;
         next_ns += skipped * dt_ns;

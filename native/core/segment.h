@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define SP_SEGMENT_MAGIC 0x314c4e4950530aULL
-#define SP_SEGMENT_VERSION 1
+#define SP_SEGMENT_VERSION 2
 #define SP_SEGMENT_PARTS 8
 
 typedef struct sp_segment {
@@ -65,6 +65,8 @@ typedef struct sp_tick_record {
     int64_t tick_ns;
     int64_t woke_ns;
     int64_t read_ns;
+    int64_t planned_ns;  /* state published, mode judged, a new trajectory handed off */
+    int64_t computed_ns; /* sampled and limited */
     int64_t written_ns;
     int64_t mode;
     uint64_t conditions;
