@@ -1,0 +1,1 @@
+"""Where the worst ticks of a running robot spent their time."""

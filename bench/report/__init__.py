@@ -1,0 +1,1 @@
+"""A page and pictures of a result, from the file alone."""

@@ -1,0 +1,70 @@
+"""The suites, in the order in which they run: name, what it measures, and its options.
+
+Only the module of a suite that is asked for is imported; it is ``spinal.bench.suites.NAME``, with a function
+``measure`` as ``spinal.bench.bench.Measure``. A suite that has no module yet is absent, and the gate says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from spinal.bench.bench import Measure
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A flag of one suite, as argparse takes it."""
+
+    flag: str
+    kind: Callable[[str], Any]
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """``gated``: whether the release gate runs it."""
+
+    name: str
+    help: str
+    gated: bool = False
+    options: tuple[Option, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """Where it is, or will be."""
+        return f"{__name__}.{self.name}"
+
+    @property
+    def present(self) -> bool:
+        """Whether it is there."""
+        return find_spec(self.module) is not None
+
+    def load(self) -> Measure:
+        """Imports it."""
+        measure: Measure = import_module(self.module).measure
+        return measure
+
+
+TABLE = (
+    Suite("exact", "counts of one tick that the machine's mood does not move", gated=True),
+    Suite("tick", "how late the loop wakes, beside an empty loop", gated=True),
+    Suite("step", "each stage of one tick", gated=True),
+    Suite("scale", "what a tick costs against joints and buses", gated=True),
+    Suite("policy", "inference, beside bare onnxruntime", gated=True),
+    Suite("decode", "from a model's answer to waypoints"),
+    Suite("seam", "smoothness where chunks meet, beside bandwidth", gated=True),
+    Suite("bus", "a cycle on the wire, beside its budget", gated=True),
+    Suite("link", "from a planner's message to what it changes", gated=True),
+    Suite("reaction", "from an event to the motion that answers it", gated=True),
+    Suite("start", "from the command to the first motion"),
+    Suite("memory", "what grows while it runs"),
+    Suite("task", "how often and how smoothly the policy picks, in lock-step"),
+    Suite("front", "success and jerk of other fits, blends and prefixes beside the shipped"),
+)
+
+BY_NAME = {suite.name: suite for suite in TABLE}
