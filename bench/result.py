@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-from spinal.runtime.errors import ConfigError, Problem
+from spinal.runtime.errors import BenchError
 
 SCHEMA = 1
 LARGEST_BYTES = 64 << 20
@@ -161,7 +161,7 @@ def save(result: Result, path: Path) -> None:
 
 
 def load(path: Path) -> Result:
-    """Reads one. Raises ConfigError in one line for anything that is not a result of this schema."""
+    """Reads one. Raises BenchError for anything that is not a result of this schema."""
     try:
         if path.stat().st_size > LARGEST_BYTES:
             raise _refused(
@@ -193,5 +193,5 @@ class _Head(msgspec.Struct):
     schema: int
 
 
-def _refused(path: Path, what: str, hint: str) -> ConfigError:
-    return ConfigError([Problem("", what)], str(path), hint)
+def _refused(path: Path, what: str, hint: str) -> BenchError:
+    return BenchError(f"{path} {what}", hint)

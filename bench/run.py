@@ -19,7 +19,7 @@ from spinal.bench.bench import Bench
 from spinal.bench.disturbance import Watch
 from spinal.bench.result import Result, SuiteResult, Verdict, save
 from spinal.bench.suites import BY_NAME, TABLE, Suite
-from spinal.runtime.errors import ConfigError, Problem
+from spinal.runtime.errors import BenchError
 
 EXIT = {Verdict.PASS: 0, Verdict.INFO: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 2}
 
@@ -47,7 +47,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measures. Raises ConfigError for a suite that does not exist, before anything is measured."""
+    """Measures. Raises BenchError for a suite that does not exist, before anything is measured."""
     chosen = find(args.suites)
     result = measure(chosen, Bench(quick=args.quick, hours=args.hours, options=args, say=say))
     for name, suite in result.suites.items():
@@ -59,35 +59,43 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find(names: Sequence[str]) -> list[Suite]:
-    """The suites of these names, all that are present for none. Raises ConfigError in one line."""
+    """The suites of these names, all that are present for none. Raises BenchError in one line."""
     for name in names:
         if name not in BY_NAME or not BY_NAME[name].present:
             near = get_close_matches(name, BY_NAME, n=1)
             there = ", ".join(suite.name for suite in TABLE if suite.present)
             what = "is in the table but not built yet" if name in BY_NAME else "is no suite"
             guess = f"did you mean {near[0]}? " if near and name not in BY_NAME else ""
-            raise ConfigError([Problem(name, what)], hint=f"{guess}there are: {there}")
+            raise BenchError(f"{name} {what}", f"{guess}there are: {there}")
     return [BY_NAME[name] for name in names] if names else [suite for suite in TABLE if suite.present]
 
 
 def measure(suites: Sequence[Suite], bench: Bench) -> Result:
     """Runs them one after the other."""
-    began = datetime.now(UTC).isoformat(timespec="seconds")
+    began = datetime.now(UTC)
     found: dict[str, SuiteResult] = {}
     for number, suite in enumerate(suites, 1):
         bench.say(f"[{number}/{len(suites)}] {suite.name}: {suite.help}")
-        before = time.monotonic()
-        with Watch() as watch:
-            measured = suite.load()(bench)
-        found[suite.name] = msgspec.structs.replace(
-            measured,
-            seconds=round(time.monotonic() - before, 2),
-            disturbance=measured.disturbance or watch.seen,
-        )
+        found[suite.name] = measure_one(suite, bench)
+    return assemble(found, began)
+
+
+def measure_one(suite: Suite, bench: Bench) -> SuiteResult:
+    """Runs one, and says how long it took and what the machine suffered meanwhile."""
+    before = time.monotonic()
+    with Watch() as watch:
+        measured = suite.load()(bench)
+    return msgspec.structs.replace(
+        measured, seconds=round(time.monotonic() - before, 2), disturbance=measured.disturbance or watch.seen
+    )
+
+
+def assemble(found: dict[str, SuiteResult], began: datetime) -> Result:
+    """What was found, with where and by what."""
     return Result(
         machine=machine.describe(),
         commit=machine.commit(),
-        began_utc=began,
+        began_utc=began.isoformat(timespec="seconds"),
         command=shlex.join(["spinal", *sys.argv[1:]]),
         suites=found,
     )

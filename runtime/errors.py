@@ -4,6 +4,7 @@
 
     SpinalError            1   anything of ours; a message, and a hint that says what to do next
     ├── ConfigError        2   bad input: robot file, policy card, command line; all problems at once
+    ├── BenchError         2   a suite, a result or a baseline that is not what it should be; one line
     ├── PolicyError        3   the model does not load, does not run, or answers nonsense
     ├── BusError           4   a port or a protocol: cannot be opened, does not answer, answers wrongly
     ├── LinkError          5   the planner link: cannot bind, refuses a message
@@ -67,6 +68,12 @@ class ConfigError(SpinalError):
 
     def __reduce__(self) -> tuple[type[SpinalError], tuple[object, ...]]:
         return type(self), (self.problems, self.source, self.hint)
+
+
+class BenchError(SpinalError):
+    """A suite that does not exist, a result of another schema, a baseline from another machine."""
+
+    exit_code = 2
 
 
 class PolicyError(SpinalError):

@@ -3,6 +3,7 @@
 import pickle
 
 from spinal.runtime.errors import (
+    BenchError,
     BusError,
     ConfigError,
     LinkError,
@@ -15,7 +16,15 @@ from spinal.runtime.errors import (
 
 
 def test_exit_codes_and_texts_of_errors():
-    codes = {SpinalError: 1, PolicyError: 3, BusError: 4, LinkError: 5, ProcessError: 6, RealtimeError: 7}
+    codes = {
+        SpinalError: 1,
+        BenchError: 2,
+        PolicyError: 3,
+        BusError: 4,
+        LinkError: 5,
+        ProcessError: 6,
+        RealtimeError: 7,
+    }
     for kind, code in codes.items():
         error = pickle.loads(pickle.dumps(kind("it broke", "mend it")))
         assert (error.exit_code, error.message, error.hint, str(error)) == (
