@@ -1,4 +1,4 @@
-# make install · make demo · make test · make check · make bench
+# make install · make demo · make test · make check · make bench · make gate · make release
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 NATIVE := $(wildcard native/*.pyx native/*.pxd native/core/*.c native/core/*.h)
 
-.PHONY: install train demo test check bench clean
+.PHONY: install train demo test check bench gate release clean
 
 install: $(STAMP)
 
@@ -35,7 +35,21 @@ check: install
 	@$(BIN)/codespell
 
 bench: install
-	@$(BIN)/python -m spinal.bench $(or $(ARGS),task)
+	@$(BIN)/spinal bench $(or $(ARGS),run)
+
+gate: install
+	@$(BIN)/spinal bench gate $(ARGS)
+
+# Nothing is built from a tree that was changed, fails a check, or does not pass the gate: make stops at the first.
+release: install
+	@test -z "$$(git status --porcelain)" || { echo "release: commit or remove what git status lists" >&2; exit 1; }
+	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory test
+	@mkdir -p dist
+	@$(BIN)/spinal bench gate --json dist/gate.json || \
+	  { code=$$?; echo "release: refused, the gate did not pass (exit code $$code)" >&2; exit $$code; }
+	@$(BIN)/pip wheel -q --disable-pip-version-check --no-build-isolation --no-deps -w dist .
+	@ls dist
 
 clean:
-	rm -rf $(VENV) build *.egg-info native/*.c native/*.so
+	rm -rf $(VENV) build dist *.egg-info native/*.c native/*.so
