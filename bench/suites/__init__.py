@@ -10,9 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal
 
+from spinal.bench import options
 from spinal.bench.bench import Measure
+from spinal.drivers.sim import seeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,19 @@ TABLE = (
     Suite("reaction", "from an event to the motion that answers it", gated="timed"),
     Suite("start", "from the command to the first motion"),
     Suite("memory", "what grows while it runs"),
-    Suite("task", "how often and how smoothly the policy picks, in lock-step"),
+    Suite(
+        "task",
+        "how often and how smoothly the policy picks, in lock-step",
+        options=(
+            Option("--episodes", options.count, None, "of each condition, also of front (300; front 100)"),
+            Option("--delays", options.delays, None, "in policy steps, also of front (0,2,4,6)"),
+            Option("--robot", Path, None, "another robot file, also for front"),
+            Option("--model", Path, None, "another ONNX policy, with its card beside it"),
+            Option("--noise", options.noise, None, "zero or normal, in place of what the card says"),
+            Option("--seeds", options.seed_range, seeds.EVALUATION, "evaluation (default) or validation"),
+            Option("--processes", options.count, 2, "side by side, also for front"),
+        ),
+    ),
     Suite("front", "success and jerk of other fits, blends and prefixes beside the shipped"),
 )
 

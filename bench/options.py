@@ -1,0 +1,44 @@
+"""How the bench's flags are read: text in, a value out, or one line that says what it should have been."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+
+from spinal.drivers.sim import seeds
+
+MOST_DELAY_STEPS = 10
+"""Half of the shipped policy's chunk."""
+SEEDS = {"evaluation": seeds.EVALUATION, "validation": seeds.VALIDATION}
+NOISES = ("zero", "normal")
+
+
+def count(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"{text} is no whole number from 1 on")
+    return int(text)
+
+
+def delays(text: str) -> tuple[int, ...]:
+    """``0,2,4`` as policy steps, each once."""
+    words = text.split(",")
+    if not all(word.isascii() and word.isdigit() and int(word) <= MOST_DELAY_STEPS for word in words):
+        raise ArgumentTypeError(f"{text} is no list of 0 to {MOST_DELAY_STEPS} policy steps, as in 0,2,4")
+    return tuple(dict.fromkeys(int(word) for word in words))
+
+
+def noise(text: str) -> str:
+    """What feeds a policy's noise input."""
+    return _one_of(text, NOISES)
+
+
+def seed_range(text: str) -> range:
+    """Of which purpose the episodes are; see ``drivers/sim/seeds.py``."""
+    return SEEDS[_one_of(text, tuple(SEEDS))]
+
+
+def _one_of(text: str, words: Sequence[str]) -> str:
+    if text not in words:
+        raise ArgumentTypeError(f"{text} is none of: {', '.join(words)}")
+    return text
