@@ -185,6 +185,7 @@ class RunMeter:
             "realtime": {
                 "fifo": granted.get("fifo", "") is None,
                 "mlock": granted.get("mlock", "") is None,
+                "awake": granted.get("awake", "") is None,
             },
             "sim": {"late_us": sim.get("late_us", {}), "emulator": sim.get("emulator", {})},
         }

@@ -15,6 +15,7 @@ from spinal.native.feetech_bus import SerialLine
 from spinal.native.loop import Loop
 from spinal.native.shared import Mailbox, Ring
 from spinal.runtime.config.robot import RobotConfig
+from spinal.runtime.controller.idle import AwakeProcessors
 from spinal.runtime.controller.plan import feetech_bus, loop_plan
 from spinal.runtime.errors import RealtimeError
 from spinal.runtime.segments import (
@@ -55,14 +56,16 @@ def run(wiring: Wiring, stop: StopRequest) -> None:
     )
     gc.collect()
     gc.freeze()
-    loop.start()
-    try:
-        ReportWriter(own, CONTROLLER_REPORT).publish({"realtime": loop.realtime, "thread_id": loop.thread_id})
-        while not stop.asked:
-            time.sleep(POLL_S)
-        _wait_for_rest(StateReader(own, len(robot.joints)), robot)
-    finally:
-        loop.stop()
+    with AwakeProcessors(robot.control.realtime != "off") as awake:
+        loop.start()
+        try:
+            granted = {**loop.realtime, "awake": awake.refused}
+            ReportWriter(own, CONTROLLER_REPORT).publish({"realtime": granted, "thread_id": loop.thread_id})
+            while not stop.asked:
+                time.sleep(POLL_S)
+            _wait_for_rest(StateReader(own, len(robot.joints)), robot)
+        finally:
+            loop.stop()
 
 
 def refuse_without_realtime(robot: RobotConfig) -> None:
