@@ -17,9 +17,9 @@ DEVICE = "/dev/cpu_dma_latency"
 
 
 class AwakeProcessors:
-    """``with AwakeProcessors(wanted) as awake``; ``awake.refused`` is None when they stay awake.
+    """A context; inside, ``refused`` is None when the processors stay awake.
 
-    Else it says why not: "not asked", or the kernel's reason in words. Nothing is raised: the loop runs all the same.
+    Else it says why not: "not asked", or the kernel's reason in words. Nothing is raised: the loop runs anyway.
     """
 
     def __init__(self, wanted: bool, device: str = DEVICE) -> None:
