@@ -23,6 +23,8 @@ cdef extern from "ring.h" nogil:
     void *sp_ring_begin(sp_ring *, const void *) noexcept
     void sp_ring_commit(sp_ring *) noexcept
     size_t sp_ring_take(const sp_ring *, void *, void *, size_t) noexcept
+    size_t sp_ring_follow(const sp_ring *, uint64_t *, void *, size_t, uint64_t *) noexcept
+    uint64_t sp_ring_head(const sp_ring *) noexcept
 
 cdef extern from "segment.h" nogil:
     enum: SP_SEGMENT_MAGIC
@@ -59,3 +61,10 @@ cdef class Ring:
     cdef Segment tail_segment
     cdef sp_ring *ring
     cdef void *tail
+
+
+cdef class RingFollower:
+    cdef Segment segment
+    cdef const sp_ring *ring
+    cdef uint64_t next
+    cdef uint64_t missed

@@ -291,3 +291,44 @@ cdef class Ring:
     @property
     def tail_address(self):
         return <size_t>self.tail
+
+
+cdef class RingFollower:
+    """Reads a ring beside its consumer, from the newest record on: moves no tail, and the producer never waits.
+
+    ``segment`` may be mapped read-only. Raises ``ValueError`` when there is no ring in part ``part``. One thread.
+    """
+
+    def __init__(self, Segment segment not None, int part):
+        cdef const sp_ring *ring = <const sp_ring *>segment.part(part, sizeof(sp_ring))
+        if ring.slot_bytes == 0 or ring.slot_bytes % 8 or ring.slot_count == 0:
+            raise ValueError(f"segment {segment.name} has no ring in part {part}")
+        segment.part(part, sp_ring_size(ring.slot_bytes, ring.slot_count))
+        self.segment = segment
+        self.ring = ring
+        self.next = sp_ring_head(ring)
+        self.missed = 0
+
+    def follow(self, uint8_t[::1] into not None):
+        """Copies the records since the last call, as many as fit into ``into``; returns how many."""
+        if into.shape[0] < self.ring.slot_bytes:
+            raise ValueError(f"a buffer of {into.shape[0]} bytes: a record has {self.ring.slot_bytes}")
+        return sp_ring_follow(self.ring, &self.next, &into[0], into.shape[0] // self.ring.slot_bytes, &self.missed)
+
+    @property
+    def lost(self):
+        """Records that were overwritten before they were read."""
+        return self.missed
+
+    @property
+    def dropped(self):
+        """Records that the producer left out since it began, because its consumer did not come by."""
+        return (<const uint64_t *>self.ring)[1]
+
+    @property
+    def record_bytes(self):
+        return self.ring.slot_bytes
+
+    @property
+    def slots(self):
+        return self.ring.slot_count

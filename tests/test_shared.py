@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from waiting import until
 
 from spinal.native.clock import now_ns
-from spinal.native.shared import LAYOUT_HASH, Mailbox, Ring, Segment
+from spinal.native.shared import LAYOUT_HASH, Mailbox, Ring, RingFollower, Segment
 
 LAYOUT_HASH_OFFSET, VERSION_OFFSET = 8, 16
 
@@ -278,6 +278,16 @@ def ring_of(slots, record_bytes=8):
         yield Ring(producer, 0, consumer, 0)
 
 
+@contextlib.contextmanager
+def followed_ring_of(slots):
+    """A ring and somebody who follows it through a mapping that cannot write."""
+    with segment_of(Ring.size(8, slots)) as producer, segment_of(64) as consumer:
+        Ring.format(producer, 0, 8, slots)
+        reader = Segment.attach_reader("test", producer.open_reader_fd())
+        yield Ring(producer, 0, consumer, 0), RingFollower(reader, 0)
+        reader.close()
+
+
 def taken(ring, most):
     into = np.zeros(most, np.uint64)
     return into[: ring.take(into.view(np.uint8))].tolist()
@@ -334,3 +344,109 @@ def test_the_producer_only_reads_the_tail():
         taken(ring, 1)
         assert ctypes.c_uint64.from_address(ring.tail_address).value == 1
         assert ctypes.c_uint64.from_address(ring.address).value == 1
+
+
+def followed(follower, most=99):
+    into = np.zeros(most, np.uint64)
+    return into[: follower.follow(into.view(np.uint8))].tolist()
+
+
+def test_a_follower_sees_what_comes_and_takes_nothing():
+    with followed_ring_of(4) as (ring, follower):
+        assert followed(follower) == []
+        ring.push(raw(1))
+        assert followed(follower) == [1]
+        assert [ring.push(raw(k)) for k in (2, 3, 4, 5)] == [True] * 3 + [False]
+        assert followed(follower, 2) == [2, 3]
+        assert followed(follower) == [4]
+        assert (follower.lost, follower.dropped) == (0, 1)
+        assert ctypes.c_uint64.from_address(ring.tail_address).value == 0
+        assert taken(ring, 9) == [1, 2, 3, 4]
+
+
+def test_what_was_there_before_the_follower_came_is_not_its_own():
+    with segment_of(Ring.size(8, 4), 64) as segment:
+        Ring.format(segment, 0, 8, 4)
+        ring = Ring(segment, 0, segment, 1)
+        ring.push(raw(1))
+        follower = RingFollower(segment, 0)
+        ring.push(raw(2))
+        assert followed(follower) == [2]
+
+
+def test_a_follower_that_was_overtaken_says_how_many_it_missed():
+    """Of 4 slots 3 are whole: the producer may be writing over the fourth."""
+    with followed_ring_of(4) as (ring, follower):
+        for value in range(10):
+            ring.push(raw(value))
+            taken(ring, 1)
+        assert followed(follower) == [7, 8, 9]
+        assert follower.lost == 7
+        ring.push(raw(10))
+        assert followed(follower) == [10]
+        assert follower.lost == 7
+
+
+def test_a_follower_refuses_what_is_no_ring_and_a_buffer_for_no_record():
+    with followed_ring_of(4) as (_ring, follower):
+        assert (follower.record_bytes, follower.slots) == (8, 4)
+        with pytest.raises(ValueError, match="a record has 8"):
+            follower.follow(np.zeros(7, np.uint8))
+    with segment_of(4096, 64) as segment:
+        with pytest.raises(ValueError, match="has no ring in part 0"):
+            RingFollower(segment, 0)
+        Mailbox.format(segment, 0, 64)
+        with pytest.raises(ValueError, match="has no part 1"):
+            Ring.format(segment, 1, 8, 4096)
+
+
+@given(steps=st.lists(st.tuples(st.sampled_from("ptf"), st.integers(1, 12)), max_size=60))
+@settings(max_examples=100, deadline=None)
+def test_every_record_is_followed_in_order_or_counted_as_lost(steps):
+    number, seen = 0, []
+    with followed_ring_of(8) as (ring, follower):
+        for action, count in [*steps, ("f", 99)]:
+            if action == "p":
+                for _ in range(count):
+                    number += ring.push(raw(number))
+            elif action == "t":
+                taken(ring, count)
+            else:
+                seen += followed(follower, count)
+        assert len(seen) + follower.lost == number
+        assert seen == sorted(set(seen))
+        assert all(value < number for value in seen)
+
+
+def test_no_record_is_torn_while_it_is_followed_and_another_process_writes():
+    """Of two slots one is being written: a copy that is begun too late sees some of the next but one."""
+    words, slots = 4096, 2
+    script = Path(__file__).with_name("ring_writer.py")
+    with segment_of(Ring.size(8 * words, slots)) as producer, segment_of(64) as consumer:
+        Ring.format(producer, 0, 8 * words, slots)
+        reader = Segment.attach_reader("load", producer.open_reader_fd())
+        follower = RingFollower(reader, 0)
+        fds = [producer.fd, consumer.fd]
+        with subprocess.Popen(
+            [sys.executable, str(script), *map(str, fds), str(words)],
+            pass_fds=fds,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        ) as writer:
+            try:
+                assert writer.stdout.readline() == b"ready\n"
+                into = np.zeros((slots, words), np.uint64)
+                raw_into = into.reshape(-1).view(np.uint8)
+                last, seen, deadline_ns = 0, 0, now_ns() + 60_000_000_000
+                while seen < 20_000 or follower.lost == 0:
+                    for record in into[: follower.follow(raw_into)]:
+                        assert (record == record[0]).all()
+                        assert int(record[0]) > last
+                        last = int(record[0])
+                        seen += 1
+                    assert now_ns() < deadline_ns, f"{seen} followed, {follower.lost} lost: never at once"
+                assert last <= seen + follower.lost
+            finally:
+                writer.stdin.close()
+        reader.close()
+        assert writer.returncode == 0

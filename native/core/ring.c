@@ -33,6 +33,8 @@ void *sp_ring_begin(sp_ring *ring, const _Atomic uint64_t *tail)
         atomic_fetch_add_explicit(&ring->dropped, 1, memory_order_relaxed);
         return NULL;
     }
+    /* Who follows and sees a word of the new record must also see the head that allows it; free on x86. */
+    atomic_thread_fence(memory_order_release);
     return slot_at(ring, head);
 }
 
@@ -51,4 +53,44 @@ size_t sp_ring_take(const sp_ring *ring, _Atomic uint64_t *tail, void *records, 
         memcpy((uint8_t *)records + count * ring->slot_bytes, slot_at(ring, next), ring->slot_bytes);
     atomic_store_explicit(tail, next, memory_order_release);
     return count;
+}
+
+uint64_t sp_ring_head(const sp_ring *ring)
+{
+    return atomic_load_explicit(&ring->head, memory_order_acquire);
+}
+
+/* Of `head` records, the first that is whole: the producer may be writing over the one `slot_count` behind. */
+static uint64_t oldest_whole(const sp_ring *ring, uint64_t head)
+{
+    return head < ring->slot_count ? 0 : head - ring->slot_count + 1;
+}
+
+static void copy_words(void *to, const void *from, size_t bytes)
+{
+    uint64_t *into = to;
+    const _Atomic uint64_t *words = from;
+    for (size_t i = 0; i < bytes / 8; i++)
+        into[i] = atomic_load_explicit(&words[i], memory_order_relaxed);
+}
+
+size_t sp_ring_follow(const sp_ring *ring, uint64_t *next, void *records, size_t capacity, uint64_t *lost)
+{
+    const size_t bytes = ring->slot_bytes;
+    uint64_t head = sp_ring_head(ring), first = oldest_whole(ring, head);
+    if (*next > head)
+        *next = head;
+    if (first < *next)
+        first = *next;
+    size_t count = head - first < capacity ? (size_t)(head - first) : capacity;
+    for (size_t i = 0; i < count; i++)
+        copy_words((uint8_t *)records + i * bytes, slot_at(ring, first + i), bytes);
+
+    atomic_thread_fence(memory_order_acquire);
+    uint64_t whole = oldest_whole(ring, atomic_load_explicit(&ring->head, memory_order_relaxed));
+    size_t torn = whole <= first ? 0 : whole - first < count ? (size_t)(whole - first) : count;
+    memmove(records, (uint8_t *)records + torn * bytes, (count - torn) * bytes);
+    *lost += first + torn - *next;
+    *next = first + count;
+    return count - torn;
 }

@@ -4,7 +4,8 @@
  * Each mapping has one writer, so the two ends lie apart: `head` in the producer's mapping with the slots,
  * `tail` in the consumer's, which the producer only reads.
  *
- * Thread contract: one producer, one consumer. Payloads are copied as relaxed 64-bit words.
+ * Thread contract: one producer, one consumer. Any number may follow besides: a follower keeps its own place,
+ * moves no tail, and is overtaken when it is slower than the consumer.
  */
 #ifndef SPINAL_RING_H
 #define SPINAL_RING_H
@@ -28,5 +29,10 @@ void *sp_ring_begin(sp_ring *ring, const _Atomic uint64_t *tail);
 void sp_ring_commit(sp_ring *ring);
 /* Copies records from `*tail` on; returns how many, and moves `*tail` behind them. */
 size_t sp_ring_take(const sp_ring *ring, _Atomic uint64_t *tail, void *records, size_t capacity);
+/* Copies records from `*next` on and returns how many; moves `*next` behind them, and nothing in the ring. Records
+ * that were overwritten before or while they were copied are skipped and added to `*lost`. */
+size_t sp_ring_follow(const sp_ring *ring, uint64_t *next, void *records, size_t capacity, uint64_t *lost);
+/* The number of the next record. */
+uint64_t sp_ring_head(const sp_ring *ring);
 
 #endif
