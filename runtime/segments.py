@@ -198,6 +198,22 @@ class ReportReader:
         return report
 
 
+class StepStamps(NamedTuple):
+    """When each stage of one policy step was through, CLOCK_MONOTONIC ns; ``steps`` in the policy's report."""
+
+    due_ns: int
+    """Its slot."""
+    observed_ns: int
+    """The observation's stamp, by which tick records name the trajectory that answers it."""
+    run_began_ns: int
+    run_ended_ns: int
+    fitted_ns: int
+    published_ns: int
+    """Handed over from here on: behind any delay that was added on purpose."""
+    visible_ns: int
+    """In the mailbox."""
+
+
 class PoseSample(NamedTuple):
     """One measured pose: when it was true, when it could be read, position in m, yaw in rad."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections import deque
 from pathlib import Path
 
 from spinal.native import clock
@@ -30,6 +31,7 @@ from spinal.runtime.segments import (
     ReportWriter,
     SettingsReader,
     StateReader,
+    StepStamps,
     Writer,
 )
 from spinal.runtime.types import Observation, Trajectory
@@ -38,6 +40,8 @@ from spinal.runtime.wiring import StopRequest, Wiring, run_child, set_nice, summ
 REPORT_PERIOD_NS = 200_000_000
 COLLECT_PERIOD_NS = 5_000_000_000
 FIRST_DELAY_NS = 5_000_000
+KEPT_STEPS = 24
+"""Steps whose stamps stand in a report: more than fit between two reports at 100 Hz."""
 
 
 def run(wiring: Wiring, stop: StopRequest) -> None:
@@ -78,6 +82,7 @@ class PolicyProcess:
         self._inference, self._late = Histogram(), Histogram()
         self._runs = self._blind = self._bad_answers = 0
         self._complaint: str | None = None
+        self._steps: deque[StepStamps] = deque(maxlen=KEPT_STEPS)
 
     def run(self, stop: StopRequest) -> None:
         """Steps until asked to end. Late: phase is kept, the step that is overdue runs at once, the ones before
@@ -93,7 +98,7 @@ class PolicyProcess:
             now_ns = clock.now_ns()
             self._late.record_late(now_ns - next_ns, self._period_ns)
             self._segment.beat(now_ns)
-            self._one_step(now_ns)
+            self._one_step(next_ns, now_ns)
             now_ns = clock.now_ns()
             if now_ns >= report_ns:
                 self._report(now_ns)
@@ -103,7 +108,7 @@ class PolicyProcess:
                 collect_ns = now_ns + COLLECT_PERIOD_NS
             next_ns += max(1, (now_ns - next_ns) // self._period_ns) * self._period_ns
 
-    def _one_step(self, now_ns: int) -> None:
+    def _one_step(self, due_ns: int, now_ns: int) -> None:
         delay_ns = self._delay.delay_ns
         observation = self._observer.observe(now_ns, self._step.ahead_ns(delay_ns))
         state = self._observer.newest
@@ -120,12 +125,17 @@ class PolicyProcess:
             self._complaint = str(error)
             return
         self._complaint = None
+        fitted_ns = clock.now_ns()
         added_ns = self._settings.added_delay_ns
         if added_ns:
             clock.sleep_until_ns(observation.stamp_ns + added_ns)
         published_ns = clock.now_ns()
         number = self._writer.publish(trajectory, trajectory.position, trajectory.curvature)
+        visible_ns = clock.now_ns()
         self._forecast.published(number, trajectory, published_ns)
+        began_ns, ended_ns = self._step.run_ns
+        stamps = (due_ns, observation.stamp_ns, began_ns, ended_ns, fitted_ns, published_ns, visible_ns)
+        self._steps.append(StepStamps(*stamps))
         self._runs += 1
 
     def _answer(self, observation: Observation, delay_ns: int) -> Trajectory:
@@ -148,6 +158,7 @@ class PolicyProcess:
                 "delay_ms": round(self._delay.delay_ns / 1e6, 2),
                 "providers": self._session.providers,
                 "policy": f"{self._step.card.name} {self._step.card.version}",
+                "steps": list(self._steps),
             }
         )
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spinal.native import clock
 from spinal.runtime.config.card import PolicyCard
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import decode_chunk
@@ -84,6 +85,8 @@ class PolicyStep:
     def __init__(self, card: PolicyCard, session: Session, execution: Execution, seed: int = 0) -> None:
         self.card = card
         self.execution = execution
+        self.run_ns = (0, 0)
+        """When the model's last run began and ended."""
         self._session = session
         self.restart(seed)
 
@@ -102,7 +105,9 @@ class PolicyStep:
         prefix, mask = self._prefix(observation)
         for tensor in self.card.inputs:
             self._session.inputs[tensor.name][...] = self._value(tensor.stream, observation, prefix, mask)
+        began_ns = clock.now_ns()
         self._session.run()
+        self.run_ns = (began_ns, clock.now_ns())
         return decode_chunk(self._session.output, observation, self.execution.step_ns)
 
     def _value(
