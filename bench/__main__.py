@@ -1,8 +1,7 @@
 """``python -m spinal.bench ...`` is ``spinal bench ...``."""
 
 import sys
-
-from spinal.runtime.cli.main import main
+from importlib import import_module
 
 if __name__ == "__main__":
-    sys.exit(main(["bench", *sys.argv[1:]]))
+    sys.exit(import_module("spinal.runtime.cli.main").main(["bench", *sys.argv[1:]]))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spinal.runtime.controller.idle import DEVICE, AwakeProcessors
+from spinal.runtime.awake import DEVICE, AwakeProcessors
 
 
 def holders(device):

@@ -44,6 +44,9 @@ COMMANDS = {
     "check": Command(
         "spinal.runtime.cli.check", "check a robot file, its policy and its buses; moves nothing"
     ),
+    "doctor": Command(
+        "spinal.runtime.cli.doctor", "what this computer can promise a control loop, and how to mend the rest"
+    ),
     "plan": Command("spinal.runtime.cli.plan", "a planner's hand tool: pick, pause, go on, stop, watch"),
     "bench": Command("spinal.bench.command", "measure latency and smoothness; the release gate"),
     "emulate": Command("spinal.runtime.cli.emulate", "serve emulated servos on a pty for other programs"),

@@ -14,8 +14,8 @@ from spinal.native import layout, realtime
 from spinal.native.feetech_bus import SerialLine
 from spinal.native.loop import Loop
 from spinal.native.shared import Mailbox, Ring
+from spinal.runtime.awake import AwakeProcessors
 from spinal.runtime.config.robot import RobotConfig
-from spinal.runtime.controller.idle import AwakeProcessors
 from spinal.runtime.controller.plan import feetech_bus, loop_plan
 from spinal.runtime.errors import RealtimeError
 from spinal.runtime.segments import (
