@@ -112,3 +112,23 @@ def test_one_stall_is_not_hidden_by_the_ticks_that_never_happened():
     assert naive.quantile_ns(0.99) < 20_000
     assert honest.quantile_ns(0.99) > 85 * period_ns
     assert honest.total == 1000
+
+
+@given(st.integers(1, 5_000_000), st.integers(1, 20_000))
+def test_a_long_stall_counts_as_if_each_slot_were_recorded(late_ns, period_ns):
+    late_ns = min(late_ns, 3000 * period_ns)
+    histogram = Histogram()
+    histogram.record_late(late_ns, period_ns)
+    one_by_one = filled([late_ns, *range(late_ns - period_ns, 0, -period_ns)])
+    assert list(histogram.counts()) == list(one_by_one.counts())
+    assert histogram.total == one_by_one.total
+
+
+def test_a_day_asleep_is_counted_without_counting():
+    histogram = Histogram()
+    day_ns = 86_400_000_000_000
+    histogram.record_late(day_ns, 1_000_000)
+    assert histogram.total == 86_400_000
+    assert histogram.quantile_ns(0.5) == pytest.approx(day_ns / 2, rel=0.04)
+    histogram.record_late((1 << 63) - 1, 1)
+    assert histogram.total == 86_400_000 + (1 << 63) - 1

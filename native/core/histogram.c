@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { COUNTED_ONE_BY_ONE = 32 };
+
 static int bucket_of(int64_t value_ns)
 {
     if (value_ns < 0)
@@ -42,8 +44,24 @@ void sp_histogram_record(sp_histogram *histogram, int64_t value_ns)
 void sp_histogram_record_late(sp_histogram *histogram, int64_t late_ns, int64_t period_ns)
 {
     sp_histogram_record(histogram, late_ns);
-    for (int64_t rest = late_ns - period_ns; rest > 0; rest -= period_ns)
-        sp_histogram_record(histogram, rest);
+    int64_t skipped = (late_ns - 1) / period_ns; /* slots that would have seen something, each a period less */
+    if (skipped <= COUNTED_ONE_BY_ONE) {
+        for (int64_t rest = late_ns - period_ns; rest > 0; rest -= period_ns)
+            sp_histogram_record(histogram, rest);
+        return;
+    }
+    /* After a day's stop these are millions. How many fall into each bucket is a division. */
+    int64_t above = 0; /* of them, those larger than the bucket */
+    for (int bucket = bucket_of(late_ns); bucket >= 0; bucket--) {
+        int64_t below_ns = bucket ? sp_histogram_upper_edge_ns(bucket - 1) : 0;
+        int64_t larger = (late_ns - below_ns - 1) / period_ns; /* than what lies below the bucket */
+        histogram->counts[bucket] += (uint64_t)(larger - above);
+        above = larger;
+        if (above == skipped)
+            break;
+    }
+    histogram->total += (uint64_t)skipped;
+    histogram->sum_ns += (double)skipped * ((double)late_ns - (double)period_ns * (double)(skipped + 1) / 2);
 }
 
 int64_t sp_histogram_quantile_ns(const sp_histogram *histogram, double fraction)
