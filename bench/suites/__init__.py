@@ -55,7 +55,15 @@ class Suite:
 
 TABLE = (
     Suite("exact", "counts of one tick that the machine's mood does not move", gated="exact"),
-    Suite("tick", "how late the loop wakes, beside an empty loop", gated="timed"),
+    Suite(
+        "tick",
+        "how late the loop wakes, beside an empty loop",
+        gated="timed",
+        options=(
+            Option("--aa", options.count, 0, "instead: so many runs of two empty loops beside each other"),
+            Option("--thresholds", Path, None, "a file in which --aa keeps what alike loops differ by"),
+        ),
+    ),
     Suite("step", "each stage of one tick", gated="timed"),
     Suite("scale", "what a tick costs against joints and buses", gated="timed"),
     Suite("policy", "inference, beside bare onnxruntime", gated="timed"),
