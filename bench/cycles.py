@@ -8,22 +8,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spinal.bench.buckets import counts_of
 from spinal.bench.statistics import Counts
-from spinal.native.histogram import UPPER_EDGES_NS
 
 Stamps = NDArray[np.int64]
-
-
-def buckets(values_ns: Stamps) -> Counts:
-    """Counts in the native histogram's buckets; negative durations count as 0."""
-    places = np.searchsorted(UPPER_EDGES_NS, np.maximum(values_ns, 0))
-    return np.bincount(places, minlength=len(UPPER_EDGES_NS)).astype(np.uint64)
 
 
 def cut(stamps_ns: Stamps, values_ns: Stamps, borders_ns: Stamps) -> Counts:
     """[slice, bucket]: values whose stamp lies from one border up to the next; what lies outside is left out."""
     number = np.searchsorted(borders_ns, stamps_ns, side="right") - 1
-    return np.stack([buckets(values_ns[number == one]) for one in range(len(borders_ns) - 1)])
+    return np.stack([counts_of(values_ns[number == one]) for one in range(len(borders_ns) - 1)])
 
 
 def unomitted(values_ns: Stamps, period_ns: int) -> Stamps:

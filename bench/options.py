@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 
@@ -28,6 +29,16 @@ def delays(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(int(word) for word in words))
 
 
+def milliseconds(text: str) -> float:
+    """0 to 1000 ms."""
+    return _number(text, 0.0, 1000.0, "ms")
+
+
+def seconds(text: str) -> float:
+    """From 1 s to a day."""
+    return _number(text, 1.0, 86400.0, "s")
+
+
 def noise(text: str) -> str:
     """What feeds a policy's noise input."""
     return _one_of(text, NOISES)
@@ -36,6 +47,16 @@ def noise(text: str) -> str:
 def seed_range(text: str) -> range:
     """Of which purpose the episodes are; see ``drivers/sim/seeds.py``."""
     return SEEDS[_one_of(text, tuple(SEEDS))]
+
+
+def _number(text: str, least: float, most: float, unit: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value <= most:
+        raise ArgumentTypeError(f"{text} is no number from {least:g} to {most:g} {unit}")
+    return value
 
 
 def _one_of(text: str, words: Sequence[str]) -> str:

@@ -71,7 +71,19 @@ TABLE = (
     Suite("seam", "smoothness where chunks meet, beside bandwidth", gated="exact"),
     Suite("bus", "a cycle on the wire, beside its budget", gated="timed"),
     Suite("link", "from a planner's message to what it changes", gated="timed"),
-    Suite("reaction", "from an event to the motion that answers it", gated="timed"),
+    Suite(
+        "reaction",
+        "from an event to the motion that answers it",
+        gated="timed",
+        options=(
+            Option("--live-seconds", options.seconds, None, "of the live robot (60; 22 with --quick)"),
+            Option("--load", options.count, 0, "busy processes beside it (none)"),
+            Option("--hz", options.count, None, "policy rate (as the robot file says: 50)"),
+            Option("--delay-ms", options.milliseconds, 0.0, "hold each answer back by so much"),
+            Option("--events", options.count, None, "turns of the cart in lock-step (100; 8 with --quick)"),
+            Option("--answer-ms", options.milliseconds, 4.0, "there, from observation to in force (4)"),
+        ),
+    ),
     Suite("start", "from the command to the first motion"),
     Suite("memory", "what grows while it runs"),
     Suite(

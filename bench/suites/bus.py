@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from spinal.bench import judge
 from spinal.bench.bare_client import Cycles, bare_client
 from spinal.bench.bench import Bench
+from spinal.bench.buckets import counts_of, distribution_us
 from spinal.bench.bus_rig import BusRig
-from spinal.bench.cycles import buckets, cut, unomitted
+from spinal.bench.cycles import cut, unomitted
 from spinal.bench.disturbance import Watch, reason
 from spinal.bench.result import Curve, Distribution, Metric, SuiteResult, Verdict
 from spinal.bench.statistics import Counts, quantile, slice_ratio
@@ -112,7 +113,7 @@ def of_steady(
         )
         for word, fraction, limit in (("p50", 0.5, P50_LIMIT), ("p99", 0.99, P99_LIMIT))
     ]
-    beyond = quantile(buckets(ours.took_ns), UPPER_EDGES_NS, 0.5) / 1e3 - wire_read_us
+    beyond = quantile(counts_of(ours.took_ns), UPPER_EDGES_NS, 0.5) / 1e3 - wire_read_us
     metrics.append(
         judge.exact(
             "cycle_over_wire_us.p50",
@@ -122,15 +123,8 @@ def of_steady(
             why="what the bytes alone do not take",
         )
     )
-    shown = Distribution(
-        name="bus cycle",
-        unit="us",
-        edges=(UPPER_EDGES_NS / 1e3).tolist(),
-        counts=buckets(unomitted(ours.took_ns, period_ns)).tolist(),
-        floor_counts=buckets(unomitted(bare.took_ns, period_ns)).tolist(),
-        max=float(ours.took_ns.max()) / 1e3,
-    )
-    return metrics, [shown]
+    ours_all, bare_all = (counts_of(unomitted(side.took_ns, period_ns)) for side in (ours, bare))
+    return metrics, [distribution_us("bus cycle", ours_all, bare_all)]
 
 
 def of_losses(name: str, losses: Losses, cycles: int, slack_ns: int, disturbed: str) -> list[Metric]:
@@ -204,7 +198,7 @@ def _pty(robot: RobotConfig, seconds: float) -> SuiteResult:
     except (OSError, BusError) as error:
         why = f"no pty: {error}"
         return SuiteResult(metrics=[judge.missing("pty.cycle_us.p50", "us", why)])
-    pty, socketpair = (buckets(taken_apart(records).took_ns) for records in found)
+    pty, socketpair = (counts_of(taken_apart(records).took_ns) for records in found)
     metrics = []
     for word, fraction in (("p50", 0.5), ("p99", 0.99)):
         value, floor = _us(pty, fraction), _us(socketpair, fraction)
@@ -236,7 +230,7 @@ def _groups(robot: RobotConfig, seconds: float) -> SuiteResult:
     missing = 0
     for buses in GROUPS:
         with BusRig(robot, buses=buses) as rig:
-            taken.append(buckets(taken_apart(_drive(rig, clock.now_ns() + 20_000_000, seconds)).took_ns))
+            taken.append(counts_of(taken_apart(_drive(rig, clock.now_ns() + 20_000_000, seconds)).took_ns))
             missing += _losses(rig, 0).missing_replies
     one = _us(taken[0], 0.5)
     metrics = [
