@@ -25,7 +25,7 @@ REMAKE = "spinal bench run tick --quick --aa 12 --thresholds bench/baselines/thr
 
 
 def alike_quantile(ratios: Sequence[float]) -> float:
-    """What the ratio of alike sides passes in 2.5 % of runs, either side over the other. ``ratios``: one or more."""
+    """What the ratio of alike sides passes in 2.5 % of runs, either side over the other; of one run or more."""
     either_way = [*ratios, *(1 / ratio for ratio in ratios)]
     return float(np.quantile(either_way, FRACTION))
 
