@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import io
 import logging
+import math
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,12 +20,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from spinal.bench.report import shapes
 from spinal.bench.report.text import NS, duration, plain
-from spinal.bench.table import number
 
 WIDTH_IN = 9.0
 DPI = 120
 LABEL_PT = 12.0
+FEW_DECADES = 1.8
 
 INK = "#1d2733"
 FAINT = "#69737f"
@@ -33,8 +36,7 @@ FLOOR = "#8b95a1"
 OTHERS = ("#c2570c", "#0d8a6a", "#8a3fb0", "#a8780a", "#b3264d", "#2b8fb0", "#5d6b1e")
 PASSED, OPEN, FAILED = OURS, "#b07400", "#c4231c"
 
-FLOOR_WORDS = ("floor", "budget", "bare", "limit", "ideal", "wire", "reference", "target")
-OUR_WORDS = ("ours", "spinal", "shipped", "measured", "value")
+QUANTILES = (OURS, "#6f9fe0", "#a9c6ee", "#cfdff5")
 
 SETTINGS: Any = {
     "font.family": ["DejaVu Sans"],
@@ -93,19 +95,16 @@ def png(figure: Figure) -> bytes:
 
 
 def inks(names: Sequence[str]) -> dict[str, str]:
-    """An ink for each line: ours blue, a floor grey, the others in turn. One line alone is ours."""
+    """An ink for each line: ours blue, a floor grey, the others in turn; quantiles of one thing are blues."""
+    if len(names) == 1:
+        return {names[0]: OURS}
+    if all(re.fullmatch(r"p\d+|median|max", name) for name in names):
+        return {name: QUANTILES[at % len(QUANTILES)] for at, name in enumerate(names)}
     others = iter(OTHERS * (len(names) // len(OTHERS) + 1))
-    chosen: dict[str, str] = {}
-    ours_given = False
-    for name in names:
-        words = name.lower()
-        if not ours_given and (len(names) == 1 or any(word in words for word in OUR_WORDS)):
-            chosen[name], ours_given = OURS, True
-        elif any(word in words for word in FLOOR_WORDS):
-            chosen[name] = FLOOR
-        else:
-            chosen[name] = next(others)
-    return chosen
+    ours = next((name for name in names if shapes.is_ours(name)), "")
+    return {
+        name: OURS if name == ours else FLOOR if shapes.is_floor(name) else next(others) for name in names
+    }
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[str, str, float]]) -> None:
@@ -148,8 +147,10 @@ def apart(wanted: Sequence[float], gap: float) -> list[float]:
 
 
 def log_ticks(axis: Any, unit: str) -> None:
-    """Decades, each in the unit in which a person would say it."""
-    axis.set_major_locator(LogLocator(numticks=7))
+    """Decades, or thirds of them where there are few, each in the unit in which a person would say it."""
+    low, high = axis.get_view_interval()
+    near = math.log10(high / low) < FEW_DECADES
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if near else (1.0,), numticks=8))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: spoken(value, unit)))
 
@@ -161,4 +162,4 @@ def linear_ticks(axis: Any) -> None:
 
 def spoken(value: float, unit: str) -> str:
     """A tick: ``100 µs``, and for what is no time the figure alone."""
-    return duration(value * NS[unit]) if unit in NS else number(value)
+    return duration(value * NS[unit]) if unit in NS else f"{value:,.6g}"

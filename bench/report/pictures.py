@@ -113,7 +113,7 @@ def _of_suite(name: str, suite: SuiteResult) -> tuple[list[Sketch], list[str]]:
     ]
     drawable = [one for one in suite.curves if not shapes.unfit(one)]
     for group in shapes.panels(drawable):
-        base = group[0].name if len(group) == 1 else group[0].name.rpartition(".")[0]
+        base = group[0].name if len(group) == 1 else shapes.parted(group[0].name)[0]
         sketches.append(Sketch(name, "curves", file_name(name, base), group))
     sketches += [
         Sketch(name, "distribution", file_name(name, one.name), one)

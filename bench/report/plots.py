@@ -19,6 +19,7 @@ HEAD_IN, PANEL_HEAD_IN = 0.75, 0.98
 """Of every picture: the two lines of its title, and a third where panels have titles of their own."""
 DECADES_FOR_LOG = 2.3
 MARKED = 40
+NAME_HIGH = 0.05
 WORKS, WAITS = "#8fb2e3", "#c9cfd6"
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0)
 
@@ -119,6 +120,7 @@ def margins(rows: Sequence[Margin]) -> Figure:
         colour, marker = looks[row.verdict]
         share = min(max(row.share, least), most)
         axes.plot([max(row.low, least), min(row.high, most)], [at, at], color=colour, linewidth=2, alpha=0.45)
+        marker = marker if row.share >= least else "<"
         face = "white" if row.verdict is Verdict.INCONCLUSIVE else colour
         axes.plot(
             [share], [at], marker=marker, color=colour, markerfacecolor=face, markersize=6.5, linestyle="none"
@@ -193,17 +195,30 @@ def _percentiles(axes: Axes, it: Distribution, floor: list[int] | None, low: flo
 def _lines(axes: Axes, curve: Curve, colours: dict[str, str]) -> list[tuple[str, str, float]]:
     """Draws them; what is to be labelled at the right: name, ink, last value."""
     lines, intervals = shapes.bands(curve.lines)
-    drawn = dict(list(lines.items())[: shapes.MOST_LINES])
+    drawn, points = shapes.drawn(lines), shapes.scattered(lines)
+    if points:
+        first = next((name for name in drawn if shapes.is_ours(name)), "")
+        rest = {name: WORKS if shapes.is_ours(name) else ink.FAINT for name in drawn}
+        colours = rest | {first: ink.OURS}
     x = np.asarray(curve.x, dtype=np.float64)
     ends: list[tuple[str, str, float]] = []
-    marker = "o" if len(x) <= MARKED else ""
+    marker = "o" if len(x) <= MARKED or points else ""
     for name, line in drawn.items():
         y = _figures(line)
         known = np.isfinite(y)
         if not known.any():
             continue
         quiet = colours[name] == ink.FLOOR
-        axes.plot(x, y, color=colours[name], marker=marker, markersize=4.5, zorder=2 if quiet else 3)
+        line_style = "none" if points else "-"
+        axes.plot(
+            x,
+            y,
+            color=colours[name],
+            marker=marker,
+            markersize=5,
+            linestyle=line_style,
+            zorder=2 if quiet else 3,
+        )
         if name in intervals:
             low, high = (_figures(curve.lines[end]) for end in intervals[name])
             axes.fill_between(x, low, high, color=colours[name], alpha=0.16, linewidth=0)
@@ -228,7 +243,7 @@ def _lines(axes: Axes, curve: Curve, colours: dict[str, str]) -> list[tuple[str,
     if np.ptp(x) > 0:
         axes.set_xlim(x.min() - room, x.max() + room)
     axes.set_ylabel(_axis_name(curve.y_name, curve.y_unit, ticks_have_unit))
-    if len(drawn) > 1 and all(np.isfinite(_figures(line)).sum() == 1 for line in drawn.values()):
+    if points:
         _label_points(axes, x, drawn, colours)
         return []
     return ends
@@ -240,15 +255,16 @@ def _label_points(
     """Names beside single points: to the right, above or below where a name stands already."""
     axes.set_xlim(x.min() - 0.04 * np.ptp(x), x.max() + 0.04 * np.ptp(x))
     taken: list[tuple[float, float]] = []
-    points = [
-        (np.nanmax(np.where(np.isfinite(_figures(line)), x, -np.inf)), line, name)
-        for name, line in lines.items()
-    ]
-    for at, line, name in sorted(points, key=lambda point: point[0]):
-        y = float(np.nanmax(_figures(line)))
-        across, up = axes.transAxes.inverted().transform(axes.transData.transform((at, y)))
-        while any(abs(across - left) < 0.2 and abs(up - height) < 0.06 for left, height in taken):
-            up -= 0.06
+    for name, line in sorted(lines.items(), key=lambda one: not shapes.is_ours(one[0])):
+        y = _figures(line)
+        last = int(np.flatnonzero(np.isfinite(y))[-1])
+        across, up = axes.transAxes.inverted().transform(axes.transData.transform((x[last], y[last])))
+        free = (
+            at
+            for at in _around(up)
+            if not any(abs(across - x0) < 0.2 and abs(at - y0) < NAME_HIGH for x0, y0 in taken)
+        )
+        up = next(free, up)
         taken.append((across, up))
         axes.text(
             across + 0.012,
@@ -259,6 +275,12 @@ def _label_points(
             va="center",
             size=8.5,
         )
+
+
+def _around(height: float) -> list[float]:
+    """Heights inside the axes, from ``height`` away, now above, now below."""
+    steps = [NAME_HIGH * 1.01 * step * sign for step in range(12) for sign in (1, -1)]
+    return [height + step for step in steps if 0.0 < height + step <= 1.0]
 
 
 def _figures(line: Sequence[float | None]) -> np.ndarray:

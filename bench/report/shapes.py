@@ -14,10 +14,15 @@ from spinal.bench.statistics import Array
 LARGEST = 1e15
 MOST_POINTS = 200_000
 MOST_LINES = 10
+MOST_NAMED_POINTS = 24
 MOST_STAGES = 40
-BINS_PER_DECADE = 12
+BINS = 40
+FEWEST_PER_DECADE, MOST_PER_DECADE = 8, 60
+"""Buckets are 3 % wide, so more than 60 bins in a decade would show the buckets, not the durations."""
 FRACTIONS_PER_DECADE = 40
 PANELS = ("position", "velocity", "acceleration", "jerk")
+OUR_WORDS = frozenset({"ours", "spinal", "shipped"})
+FLOOR_WORDS = frozenset({"floor", "budget", "bare", "ideal", "reference"})
 _BOUND = re.compile(r"^(?:(.*?)[\s._,-]+)?(low|high)$")
 
 
@@ -48,10 +53,12 @@ def steps(edges: Sequence[float], counts: Sequence[int]) -> tuple[Array, Array]:
 
 
 def log_bins(low: float, high: float) -> Array:
-    """Edges [n + 1] of bins of equal width on a log axis, around ``low`` to ``high``."""
-    first = math.floor(math.log10(low) * BINS_PER_DECADE)
-    last = max(first + 1, math.ceil(math.log10(high) * BINS_PER_DECADE))
-    return np.asarray(10.0 ** (np.arange(first, last + 1) / BINS_PER_DECADE), dtype=np.float64)
+    """Edges [n + 1] of some 40 bins of equal width on a log axis, around ``low`` to ``high``."""
+    decades = math.log10(high / low)
+    each = min(MOST_PER_DECADE, max(FEWEST_PER_DECADE, round(BINS / max(decades, 1e-3))))
+    first = math.floor(math.log10(low) * each)
+    last = max(first + 1, math.ceil(math.log10(high) * each))
+    return np.asarray(10.0 ** (np.arange(first, last + 1) / each), dtype=np.float64)
 
 
 def in_bins(edges: Sequence[float], counts: Sequence[int], bins: Array) -> Array:
@@ -108,19 +115,46 @@ def bands(
     return proper, found
 
 
+def drawn(lines: dict[str, list[float | None]]) -> dict[str, list[float | None]]:
+    """As many of the lines as a picture can bear; ours is always among them."""
+    most = MOST_NAMED_POINTS if scattered(lines) else MOST_LINES
+    ordered = sorted(lines, key=lambda name: not is_ours(name))[:most]
+    return {name: line for name, line in lines.items() if name in ordered}
+
+
+def scattered(lines: dict[str, list[float | None]]) -> bool:
+    """Whether these are points with names (success over jerk, a point a setting) more than lines."""
+    single = sum(sum(value is not None for value in line) == 1 for line in lines.values())
+    return len(lines) > 1 and single > len(lines) / 2
+
+
+def is_ours(name: str) -> bool:
+    """Whether a line of this name is what the project makes, beside others."""
+    return not OUR_WORDS.isdisjoint(re.split(r"[^a-z]+", name.lower()))
+
+
+def is_floor(name: str) -> bool:
+    """Whether a line of this name is what cannot be beaten."""
+    return not FLOOR_WORDS.isdisjoint(re.split(r"[^a-z]+", name.lower()))
+
+
 def panels(curves: Sequence[Curve]) -> list[list[Curve]]:
-    """Curves that belong above each other: the same dotted name up to position, velocity, acceleration, jerk."""
+    """Curves that belong above each other: the same name up to position, velocity, acceleration, jerk."""
     groups: dict[str, list[Curve]] = {}
     for curve in curves:
-        base, _, last = curve.name.rpartition(".")
+        base, last = parted(curve.name)
         groups.setdefault(base if last in PANELS else f"\0{curve.name}", []).append(curve)
     for group in groups.values():
-        group.sort(
-            key=lambda one: PANELS.index(last) if (last := one.name.rpartition(".")[2]) in PANELS else 0
-        )
+        group.sort(key=lambda one: PANELS.index(last) if (last := parted(one.name)[1]) in PANELS else 0)
     return [
         group[at : at + len(PANELS)] for group in groups.values() for at in range(0, len(group), len(PANELS))
     ]
+
+
+def parted(name: str) -> tuple[str, str]:
+    """``a seam.velocity`` or ``a seam velocity``: what comes before its last word, and that word."""
+    base, _, last = name.replace(" ", ".").rpartition(".")
+    return name[: len(base)], last
 
 
 def _unfit_distribution(it: Distribution) -> str:

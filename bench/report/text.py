@@ -46,6 +46,8 @@ def amount(value: float | None, unit: str) -> str:
 def duration(ns: float) -> str:
     """Three digits and the largest unit that leaves something before the point."""
     size = abs(ns)
+    if size == 0:
+        return "0"
     unit = next((unit for unit in ("s", "ms", "us") if size >= NS[unit]), "ns")
     if size >= 1e15 or 0 < size < 1e-3:
         return f"{ns / NS[unit]:.2g} {unit_sign(unit)}"

@@ -72,7 +72,7 @@ def of_curves(group: Sequence[Curve]) -> Words:
     """What is drawn against what, how far the lines reach, and where each begins and ends."""
     last = group[-1]
     against = f"against {plain(last.x_name, 60)}"
-    name = last.name if len(group) == 1 else last.name.rpartition(".")[0]
+    name = last.name if len(group) == 1 else shapes.parted(last.name)[0]
     said = []
     for curve in group:
         reached = _reached(curve)
@@ -83,8 +83,8 @@ def of_curves(group: Sequence[Curve]) -> Words:
         ]
         more = f"; and {len(reached) - MOST_SAID} more" if len(reached) > MOST_SAID else ""
         said.append(f"{plain(curve.y_name, 60)}: {'; '.join(parts)}{more}")
-    left_out = max(len(shapes.bands(curve.lines)[0]) for curve in group) - shapes.MOST_LINES
-    below = f"{plain(name)}   {', '.join(plain(curve.y_name, 40) for curve in group)} {against}"
+    left_out = max(len(lines) - len(shapes.drawn(lines)) for lines, _ in map(_bands, group))
+    below = _named(plain(name), [plain(curve.y_name, 40) for curve in group], plain(last.x_name, 60))
     below += f"   {left_out} more lines are not drawn" if left_out > 0 else ""
     return Words(
         _what_to_see(last, in_time=len(group) > 1),
@@ -99,21 +99,34 @@ def _what_to_see(curve: Curve, in_time: bool) -> str:
     name = plain(curve.y_name, 40)
     if len(reached) == 1:
         values = reached[0][1]
-        ends = f"{amount(values[0], curve.y_unit)} to {amount(values[-1], curve.y_unit)}"
+        way = f"{amount(values[0], curve.y_unit)} to {amount(values[-1], curve.y_unit)}"
         over = f"{plain(curve.x_name, 40)} goes from {number(curve.x[0])} to {number(curve.x[-1])}"
-        return f"{name}: {ends} as {over}"
-    if all(len(values) == 1 for _, values in reached):
-        return f"{name} against {plain(curve.x_name, 60)}"
+        return f"{name}: {way} as {over}"
+    if shapes.scattered(dict(_bands(curve)[0])):
+        ours = next(((line, values) for line, values in reached if shapes.is_ours(line)), None)
+        said = f": {plain(ours[0], 26)} {amount(ours[1][0], curve.y_unit)}" if ours else ""
+        return f"{name} against {plain(curve.x_name, 60)}{said}"
     if in_time:
-        said = [(line, abs(max(values, key=abs))) for line, values in reached]
+        ends = [(line, abs(max(values, key=abs))) for line, values in reached]
         head = f"Largest {name}"
     else:
-        said = [(line, values[-1]) for line, values in reached]
-        head = f"{name} at {number(curve.x[-1])} {plain(curve.x_name, 40)}"
-    ordered = sorted(said, key=lambda one: one[1])
+        ends = [(line, values[-1]) for line, values in reached]
+        head = f"{name} at {number(curve.x[-1])} {unit_sign(curve.x_unit) or plain(curve.x_name, 40)}"
+    ordered = sorted(ends, key=lambda one: one[1])
     chosen = ordered if len(ordered) <= 3 else [ordered[0], ordered[-1]]
     listed = ", ".join(f"{plain(line, 26)} {number(value)}" for line, value in chosen)
     return f"{head}: {listed} {unit_sign(curve.y_unit)}".strip()
+
+
+def _named(name: str, shown: Sequence[str], x_name: str) -> str:
+    """What a name leaves open: what is drawn, against what."""
+    if len(shown) > 1:
+        return f"{name}{' ' if name.endswith(' in') else ': '}{', '.join(shown)} against {x_name}"
+    return name if shown[0] in name or x_name in name else f"{name}: {shown[0]} against {x_name}"
+
+
+def _bands(curve: Curve) -> tuple[dict[str, list[float | None]], dict[str, tuple[str, str]]]:
+    return shapes.bands(curve.lines)
 
 
 def _reached(curve: Curve) -> list[tuple[str, list[float]]]:
