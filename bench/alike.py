@@ -20,7 +20,7 @@ from spinal.bench.lateness import FRACTIONS, Condition, measure_pair, schedule
 from spinal.bench.loads import processes
 from spinal.bench.result import Curve, SuiteResult
 from spinal.bench.statistics import Ratio, slice_ratio
-from spinal.bench.thresholds import FEWEST_RUNS, Alike, Thresholds, alike_quantile, keep, load
+from spinal.bench.thresholds import FEWEST_RUNS, Alike, Thresholds, alike_quantile, joined, keep, load
 from spinal.native.histogram import UPPER_EDGES_NS
 from spinal.runtime.errors import BenchError
 
@@ -71,7 +71,7 @@ def measure_alike(
         )
         for figure, found in made
     }
-    after = load()
+    after = joined(load(), alike)
     notes = [f"{left_out} runs were left out: the machine was disturbed"] if left_out else []
     if file is not None:
         missing = len(conditions) * len(FRACTIONS) - len(alike)

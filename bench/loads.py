@@ -36,7 +36,7 @@ POLICY = Path(str(resources.files("spinal.launch") / "policies" / "cartpick" / "
 
 
 @contextlib.contextmanager
-def processes(kinds: Sequence[str]) -> Iterator[None]:
+def processes(kinds: Sequence[str]) -> Iterator[list[subprocess.Popen[bytes]]]:
     """One process of each of ``kinds`` (KINDS), all at work when the block begins and gone when it ends.
 
     Raises ProcessError when one does not begin.
@@ -48,7 +48,7 @@ def processes(kinds: Sequence[str]) -> Iterator[None]:
             started.append(subprocess.Popen(command, stdout=subprocess.PIPE))
         for process in started:
             _require_ready(process)
-        yield
+        yield started
     finally:
         for process in started:
             process.kill()

@@ -88,7 +88,7 @@ def measure_ticks(
     parts_of: Sequence[int],
     parts: Sequence[str] = PARTS,
 ) -> tuple[dict[Size, Ticks], dict[tuple[int, str], Calls]]:
-    """``turns`` turns, in each ``turn_s`` of a loop of every size, and the stopwatch's ``parts`` for every number of
+    """``turns`` turns: ``turn_s`` of a loop of every size, then the stopwatch's ``parts`` for every number of
     joints in ``parts_of``. Raises SpinalError when a loop did not run all the time.
     """
     rigs = {size: Rig(size.joints, rate_hz, buses=size.buses, keep_records=True) for size in sizes}

@@ -70,6 +70,11 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         return start if found is None else max(start, round(found.quantile * self.margin, 3))
 
 
+def joined(before: Thresholds, found: Mapping[str, Alike]) -> Thresholds:
+    """With the figures of a newer A/A run; others, and where limits start, stay."""
+    return msgspec.structs.replace(before, alike=dict(sorted({**before.alike, **found}.items())))
+
+
 def load(path: Path = FILE) -> Thresholds:
     """Reads a file. Raises BenchError in one line for anything that is not thresholds of this schema."""
     try:
@@ -97,12 +102,11 @@ def limit(name: str) -> float:
 
 
 def keep(found: Mapping[str, Alike], path: Path) -> Thresholds:
-    """Puts new A/A figures into the file at ``path``; the others in it, and where limits start, stay.
+    """Puts new A/A figures into the file at ``path``, whole or not at all; see ``joined``.
 
     Raises BenchError for another file there, OSError.
     """
-    before = load(path if path.exists() else FILE)
-    after = msgspec.structs.replace(before, alike=dict(sorted({**before.alike, **found}.items())))
+    after = joined(load(path if path.exists() else FILE), found)
     beside = path.with_name(f".{path.name}.part")
     try:
         beside.write_bytes(msgspec.json.format(msgspec.json.encode(after), indent=1) + b"\n")
