@@ -147,7 +147,7 @@ def metrics_of(name: str, took: NDArray[np.int64], cold: Array) -> list[Metric]:
 
 def matrix_product(shape: Shape) -> Callable[[], None]:
     """One product that gives waypoints and curvature: [2 (steps + 1), steps + 3] by [steps + 3, joints]."""
-    both = np.concatenate(fit_matrices(shape.steps, GIVEN, SMOOTHING, SEAM_SMOOTHING))
+    both = stacked(shape)
     points = np.random.default_rng(0).normal(size=(BEFORE + 1 + shape.steps, shape.joints))
     out = np.zeros((len(both), shape.joints))
 
@@ -155,6 +155,11 @@ def matrix_product(shape: Shape) -> Callable[[], None]:
         np.matmul(both, points, out=out)
 
     return floor
+
+
+def stacked(shape: Shape) -> Array:
+    """The fit's two matrices, one above the other."""
+    return np.concatenate(fit_matrices(shape.steps, GIVEN, SMOOTHING, SEAM_SMOOTHING))
 
 
 def inputs(shape: Shape) -> tuple[NDArray[np.float32], Observation, Array]:
