@@ -11,8 +11,9 @@ from spinal.bench.bench import Bench
 from spinal.bench.result import Verdict
 from spinal.bench.seam import bandwidth, curves, feed, jerk_limited, linear, smoothness, spline, trial
 from spinal.bench.seam.played import Played
-from spinal.bench.seam.spinal_loop import behind, relative_jump, spinal
+from spinal.bench.seam.spinal_loop import EPOCH_NS, SETTLE_TICKS, behind, relative_jump, spinal
 from spinal.bench.suites import seam
+from spinal.runtime import segments
 
 HZ = feed.TICK_HZ
 
@@ -278,6 +279,22 @@ def test_a_jump_behind_a_swap_is_seen_in_the_commands(ours, fed, order):
     assert relative_jump(replace(ours, after=after))[0] > 1e-9
 
 
+def test_a_loop_whose_commands_jump_at_a_swap_is_found_out(monkeypatch, fed):
+    """The loop's own word for it does not help: it never sees the jump."""
+    swap_ns = EPOCH_NS + (SETTLE_TICKS + fed.swap_tick(3)) * feed.TICK_NS
+
+    class Jumping(segments.StateReader):
+        def read(self):
+            state = super().read()
+            beyond = state.command_ns > swap_ns
+            return replace(state, commanded=state.commanded + 1e-7 * beyond)
+
+    monkeypatch.setattr(segments, "StateReader", Jumping)
+    played = spinal(prefix=False)(fed)
+    assert max(played.counts["seam"].values()) < 1e-9
+    assert relative_jump(played)[0] == pytest.approx(1e-7, rel=0.01)
+
+
 def test_swaps_under_the_limiter_are_left_out_and_none_left_is_no_pass(ours):
     after = ours.after.copy()
     after[3] += 1.0
@@ -403,7 +420,9 @@ def test_the_whole_suite_runs_quick_and_says_its_table():
 
 def test_without_ruckig_it_says_so(monkeypatch):
     monkeypatch.setattr(jerk_limited, "PRESENT", False)
-    monkeypatch.setattr(seam, "PEERS", {name: seam.PEERS[name] for name in (*seam.SHOWN[:-1], "naive")})
+    monkeypatch.setattr(
+        seam, "PEERS", {name: seam.PEERS[name] for name in {"naive", *seam.SHOWN} & set(seam.PEERS)}
+    )
     monkeypatch.setattr(seam, "SETTINGS", {})
     measured = seam.measure(Bench(True, 0.0, Namespace(), lambda line: None))
     assert measured.notes == ["ruckig is not installed, so it is not compared: pip install 'spinal[bench]'"]

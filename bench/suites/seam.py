@@ -28,7 +28,8 @@ LARGEST_SEAM = 1e-9
 BELOW_QUEUE = 300.0
 """Times less rms jerk than lerobot's queue."""
 
-SPINAL = "spinal"
+SPINAL, NO_PREFIX = "spinal", "spinal_no_prefix"
+"""The second: with a policy that is not told what is executed until its answer is in force."""
 PEERS: Mapping[str, Method] = {
     "naive": linear.naive,
     "lerobot_queue": linear.queue,
@@ -41,24 +42,23 @@ PEERS: Mapping[str, Method] = {
 RUCKIG = {"ruckig_5000": (60.0, 5000.0), "ruckig_400": (15.0, 400.0)}
 """Acceleration and jerk, rad/s^2 and rad/s^3."""
 SETTINGS: Mapping[str, Callable[[Feed], SpinalPlayed]] = {
-    "spinal_no_prefix": spinal(prefix=False),
     "spinal_seam_0": spinal(seam_smoothing=0.0),
     "spinal_seam_10": spinal(seam_smoothing=10.0),
     "spinal_seam_1000": spinal(seam_smoothing=1000.0),
-    "spinal_smoothing_0.03": spinal(smoothing=0.03),
+    "spinal_smoothing_0_03": spinal(smoothing=0.03),
     "spinal_smoothing_1": spinal(smoothing=1.0),
     "spinal_blend_160": spinal(blend_min_ms=160),
 }
 """Changes to the shipped settings, one at a time."""
 
 HZ, QUICK_HZ = tuple(range(1, 16)), (2, 5, 8, 10)
-SHOWN = ("lerobot_queue", "spline_c2_16", "decay_25_200ms", SPINAL)
+SHOWN = ("lerobot_queue", "spline_c2_16", "decay_25_200ms", SPINAL, NO_PREFIX)
 
 
 def measure(bench: Bench) -> SuiteResult:
     """Plays the benchmark by every method."""
     fed = feed.disagreeing()
-    methods: dict[str, Method] = {**PEERS, SPINAL: spinal(), **SETTINGS}
+    methods: dict[str, Method] = {**PEERS, SPINAL: spinal(), NO_PREFIX: spinal(prefix=False), **SETTINGS}
     notes = []
     if jerk_limited.PRESENT:
         methods |= {name: jerk_limited.ruckig(*limits) for name, limits in RUCKIG.items()}
