@@ -10,15 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from spinal.bench.profile import picture, view
-from spinal.bench.profile.attach import attach, find
-from spinal.bench.profile.causes import duration
-from spinal.bench.profile.findings import profile
-from spinal.bench.profile.watch import Watcher
-from spinal.runtime.config.load import load_robot
-from spinal.runtime.controller.plan import loop_plan
 from spinal.runtime.errors import ConfigError, Problem
 
 LONGEST_S = 600.0
@@ -47,6 +38,17 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Watches and shows. Raises ConfigError for bad input, ProcessError when there is no robot to watch."""
+    with suppress(OSError):  # before anything that takes time
+        os.setpriority(os.PRIO_PROCESS, 0, NICEST)
+    import msgspec
+
+    from spinal.bench.profile import picture, view
+    from spinal.bench.profile.attach import attach, find
+    from spinal.bench.profile.findings import profile
+    from spinal.bench.profile.watch import Watcher
+    from spinal.runtime.config.load import load_robot
+    from spinal.runtime.controller.plan import loop_plan
+
     robot = load_robot(args.robot)
     plan = loop_plan(robot)
     unfit = [*_unfit("--json", args.json), *_unfit("--png", args.png)]
@@ -56,8 +58,6 @@ def run(args: argparse.Namespace) -> int:
     controller = find(args.robot, args.pid)
     segment = attach(controller)
     try:
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, NICEST)
         seen = Watcher(segment).watch(args.seconds, _tell(controller.supervisor, args.seconds))
     finally:
         segment.close()
@@ -76,6 +76,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _tell(pid: int, seconds: float) -> Callable[[float, int, int], None]:
     """Progress on stderr: one line that is written again in a terminal, one each ten seconds elsewhere."""
+    from spinal.bench.profile.causes import duration
+
     told = -1
 
     def tell(elapsed_s: float, ticks: int, longest_ns: int) -> None:

@@ -31,7 +31,7 @@ def show(profile: Profile, console: Console | None = None) -> None:
     out = console or Console(highlight=False)
     if not out.is_terminal:
         out.width = FILE_WIDTH
-    out.print(Text(profile.sentence, "bold"))
+    out.print(Text(profile.sentence, "bold"), soft_wrap=True)
     if profile.worst:
         out.print()
         out.print(_worst(profile))
