@@ -12,6 +12,8 @@ MOST_DELAY_STEPS = 10
 """Half of the shipped policy's chunk."""
 SEEDS = {"evaluation": seeds.EVALUATION, "validation": seeds.VALIDATION}
 NOISES = ("zero", "normal")
+PLANTS = ("none", "allocation", "instructions", "sleep", "lock")
+"""Slow-downs that the exact suite can put into the tick; the index is PLANT in ``exact/native/plant.h``."""
 
 
 def count(text: str) -> int:
@@ -42,6 +44,11 @@ def seconds(text: str) -> float:
 def noise(text: str) -> str:
     """What feeds a policy's noise input."""
     return _one_of(text, NOISES)
+
+
+def plant(text: str) -> str:
+    """A slow-down to put into the tick."""
+    return _one_of(text, PLANTS)
 
 
 def seed_range(text: str) -> range:

@@ -15,7 +15,7 @@ from spinal.bench import judge, machine
 from spinal.bench.exact import toolchain
 from spinal.bench.exact.toolchain import Toolchain
 from spinal.bench.result import Curve, Metric, SuiteResult, Verdict
-from spinal.runtime.errors import ConfigError, Problem
+from spinal.runtime.errors import BenchError
 
 SCHEMA = 1
 MORE, LESS = 1.01, 0.98
@@ -24,6 +24,8 @@ PREFIX = "instructions."
 UNIT = "instructions"
 OWN = ".own"
 """Ends the name of a curve of functions' own instructions."""
+PLANTED = "a slow-down was put into the tick on purpose:"
+"""A note of a suite whose figures are no baseline."""
 NAMED = 3
 """So many functions are named when a figure moved."""
 
@@ -46,7 +48,7 @@ def baseline_path(tools: Toolchain | None = None) -> Path:
 
 
 def read_baseline(tools: Toolchain, path: Path | None = None) -> Baseline | None:
-    """The baseline for these tools; None where there is none. Raises ConfigError in one line for any other file."""
+    """The baseline for these tools; None where there is none. Raises BenchError in one line for any other file."""
     path = path or baseline_path(tools)
     hint = "accept the figures of this tree: spinal bench gate --accept"
     try:
@@ -54,21 +56,19 @@ def read_baseline(tools: Toolchain, path: Path | None = None) -> Baseline | None
     except FileNotFoundError:
         return None
     except (OSError, msgspec.MsgspecError) as error:
-        raise ConfigError([Problem("", f"is not a baseline: {error}")], str(path), hint) from None
+        raise BenchError(f"{path} is not a baseline: {error}", hint) from None
     if found.schema != SCHEMA:
-        what = f"has schema {found.schema}, this version reads {SCHEMA}"
-        raise ConfigError([Problem("", what)], str(path), hint)
+        raise BenchError(f"{path} has schema {found.schema}, this version reads {SCHEMA}", hint)
     if found.key != tools.key:
-        what = f"is of {found.toolchain}; this is {tools.name}"
-        raise ConfigError([Problem("", what)], str(path), hint)
+        raise BenchError(f"{path} is of {found.toolchain}; this is {tools.name}", hint)
     return found
 
 
 def write_baseline(suite: SuiteResult, path: Path | None = None) -> Path:
     """Keeps what the suite measured on this machine, now; returns the file.
 
-    Raises ConfigError when there are no instructions in it, or when they are not worth keeping: not repeatable, or of
-    a tick that a slow-down was put into.
+    Raises BenchError when there are no instructions in it, or when they are not worth keeping: anything but the
+    figures that a baseline is about failed, or a slow-down was put in.
     """
     tools = toolchain.find()
     figures = {
@@ -76,10 +76,11 @@ def write_baseline(suite: SuiteResult, path: Path | None = None) -> Path:
         for metric in suite.metrics
         if metric.unit == UNIT and metric.value is not None
     }
-    spoilt = [metric.name for metric in suite.metrics if _spoils(metric)]
+    spoilt = [f"{metric.name} failed" for metric in suite.metrics if _spoils(metric)]
+    spoilt += [note for note in suite.notes if note.startswith(PLANTED)]
     if not figures or spoilt:
-        what = f"cannot be accepted: {', '.join(spoilt)} failed" if spoilt else "has no instructions"
-        raise ConfigError([Problem("exact", what)], hint="run: spinal bench run exact, and see why")
+        what = f"cannot be accepted: {', '.join(spoilt)}" if spoilt else "have no instructions among them"
+        raise BenchError(f"the exact figures {what}", "see why: spinal bench run exact")
     made = Baseline(
         key=tools.key,
         toolchain=tools.name,

@@ -15,7 +15,10 @@ from spinal.bench.exact.counting import Calls, SystemCalls, parse_calls, trace_t
 from spinal.bench.exact.toolchain import Built, UnavailableError
 
 LIMIT_S = 30.0
+LINE_TICKS = 64
+"""That loop ticks slower, and page faults are counted once in as many."""
 MODULE = "spinal.bench.exact.subject"
+ALONE = f"try it alone: python -m {MODULE} 100 </dev/null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,8 @@ class Installed:
     """None: memory was locked, so no page of it may fault; else why not."""
     calls: Calls
     system_calls: SystemCalls | UnavailableError
+    line_calls: SystemCalls | UnavailableError
+    """Of ticks over a socketpair."""
 
 
 def observe(built: Built, ticks: int, names: Mapping[int, str], planted: bool = False) -> Installed:
@@ -39,10 +44,8 @@ def observe(built: Built, ticks: int, names: Mapping[int, str], planted: bool = 
     """
     with _subject(built, ticks, planted) as process:
         report = json.loads(_first_line(process))
-        try:
-            traced: SystemCalls | UnavailableError = trace_thread(built, report["thread_id"], ticks, names)
-        except UnavailableError as error:
-            traced = error
+        memory = _traced(built, report["thread_id"], ticks, names)
+        line = _traced(built, report["line_thread_id"], LINE_TICKS, names)
     return Installed(
         ticks=report["ticks"],
         running_ticks=report["running_ticks"],
@@ -50,8 +53,18 @@ def observe(built: Built, ticks: int, names: Mapping[int, str], planted: bool = 
         page_faults=report["page_faults"],
         memory_lock=report["memory_lock"],
         calls=parse_calls(report["calls"], built.folder),
-        system_calls=traced,
+        system_calls=memory,
+        line_calls=line,
     )
+
+
+def _traced(
+    built: Built, thread_id: int, ticks: int, names: Mapping[int, str]
+) -> SystemCalls | UnavailableError:
+    try:
+        return trace_thread(built, thread_id, ticks, names)
+    except UnavailableError as error:
+        return error
 
 
 @contextlib.contextmanager
@@ -70,7 +83,12 @@ def _subject(built: Built, ticks: int, planted: bool) -> Iterator[subprocess.Pop
         if process.stdin:
             process.stdin.close()
             process.stdin = None
-        process.wait(LIMIT_S)
+        try:
+            left = process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise UnavailableError("the loop does not end when it is told to", ALONE) from None
+        if left:
+            raise UnavailableError(f"the loop's process left with {left}", ALONE)
     finally:
         process.kill()
         process.communicate()
@@ -86,6 +104,6 @@ def _first_line(process: subprocess.Popen[bytes]) -> bytes:
         complaint = process.communicate()[1].decode(errors="replace").strip().splitlines()
         raise UnavailableError(
             f"the loop does not run with the counting library: {complaint[-1] if complaint else 'it hangs'}",
-            f"try it alone: python -m {MODULE} 100 </dev/null",
+            ALONE,
         )
     return line

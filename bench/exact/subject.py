@@ -1,9 +1,12 @@
-"""The process that ``installed`` looks at: the installed loop in real time, ideal servos, a stream of new chunks.
+"""The process that ``installed`` looks at: two installed loops in real time, each following a stream of new chunks.
+
+One has ideal servos in memory and is watched call by call; the other has emulated servos at the end of a
+socketpair, for the system calls of a real line.
 
     python -m spinal.bench.exact.subject TICKS [PLANT_LIBRARY]
 
-Counts TICKS ticks of the loop's thread, prints one JSON object, and ticks on until its input ends, so that somebody
-can look at the thread from outside. The counting library is preloaded, or nothing is counted.
+Counts TICKS ticks of the first loop's thread, prints one JSON object, and ticks on until its input ends, so that
+somebody can look at both threads from outside. The counting library is preloaded, or nothing is counted.
 """
 
 from __future__ import annotations
@@ -11,16 +14,19 @@ from __future__ import annotations
 import ctypes
 import json
 import math
+import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from spinal.native import layout
 from spinal.native.clock import now_ns, sleep_until_ns
-from spinal.native.feetech_bus import FeetechBus
+from spinal.native.emulator import Emulator, EmulatorServer
+from spinal.native.feetech_bus import FeetechBus, SerialLine
 from spinal.native.loop import Loop, LoopStats
 from spinal.native.mirror import MirrorTransport
 from spinal.native.shared import Mailbox, Ring
@@ -30,10 +36,15 @@ from spinal.runtime.controller.plan import LoopPlan
 from spinal.runtime.segments import OrderWriter, Writer
 from spinal.runtime.types import Trajectory
 
+if TYPE_CHECKING:
+    from spinal.native.feetech_bus import NativeTransport
+
 JOINTS = 6
+SERVOS = range(1, JOINTS + 1)
 MS = 1_000_000
-DT_NS = MS
-CHUNK_TICKS = 5
+DT_NS, LINE_DT_NS = MS, 4 * MS
+FEED_NS = 5 * MS
+BAUD = 1_000_000
 WAYPOINTS = 50
 STEP_NS = 20 * MS
 FAULT_CHECK_TICKS = 64
@@ -59,14 +70,12 @@ class PlantedTransport:
 
 
 class Subject:
-    """The loop with its memory; a new chunk whenever asked."""
+    """A loop with its memory, over ``wire``."""
 
-    def __init__(self, library: Path | None) -> None:
-        mirror = MirrorTransport()
-        wire = mirror if library is None else PlantedTransport(library, mirror)
+    def __init__(self, wire: NativeTransport, dt_ns: int) -> None:
         made = {writer: segments.create(writer, JOINTS) for writer in Writer}
         controller, supervisor = made[Writer.CONTROLLER], made[Writer.SUPERVISOR]
-        joints = [(servo, 2048.0, math.tau / 4096, 0.0, 4095.0) for servo in range(1, JOINTS + 1)]
+        joints = [(servo, 2048.0, math.tau / 4096, 0.0, 4095.0) for servo in SERVOS]
         self._records = Ring(controller, segments.CONTROLLER_RECORDS, supervisor, segments.SUPERVISOR_TAIL)
         self._taken = np.zeros(segments.RECORD_SLOTS, layout.record_dtype(JOINTS)).view(np.uint8)
         trajectories = Mailbox(made[Writer.POLICY], segments.POLICY_TRAJECTORY)
@@ -74,8 +83,8 @@ class Subject:
         OrderWriter(supervisor, segments.SUPERVISOR_ORDER).give(layout.ORDER_RUN, 0, FOREVER_NS)
         self._stats = LoopStats(controller, segments.CONTROLLER_STATS)
         self.loop = Loop(
-            _plan(),
-            FeetechBus(joints, 1_000_000, wire),
+            _plan(dt_ns),
+            FeetechBus(joints, BAUD, wire),
             controller,
             segments.CONTROLLER_STATS,
             Mailbox(controller, segments.CONTROLLER_STATE),
@@ -99,22 +108,29 @@ class Subject:
             "page_faults": read["minor_faults"] + read["major_faults"],
         }
 
-    def feed_until(self, done: Callable[[], bool]) -> None:
-        """Publishes chunks and drains the records until ``done``. Raises TimeoutError."""
-        deadline_ns = now_ns() + int(LIMIT_S * 1e9)
-        while not done():
-            if now_ns() > deadline_ns:
-                raise TimeoutError(f"not within {LIMIT_S:g} s: the loop made {self.ticks} ticks")
-            path = _path(now_ns())
-            self._writer.publish(path, path.position, path.curvature)
-            self._records.take(self._taken)
-            sleep_until_ns(now_ns() + CHUNK_TICKS * DT_NS)
+    def feed(self) -> None:
+        """Publishes a chunk that begins now, and drains the records."""
+        path = _path(now_ns())
+        self._writer.publish(path, path.position, path.curvature)
+        self._records.take(self._taken)
 
 
-def _plan() -> LoopPlan:
+def feed_until(done: Callable[[], bool], subjects: Sequence[Subject], limit_s: float = LIMIT_S) -> None:
+    """Feeds them every few ms until ``done``. Raises TimeoutError."""
+    deadline_ns = now_ns() + int(limit_s * 1e9)
+    while not done():
+        if now_ns() > deadline_ns:
+            ticks = ", ".join(str(subject.ticks) for subject in subjects)
+            raise TimeoutError(f"not within {limit_s:g} s; ticks: {ticks}")
+        for subject in subjects:
+            subject.feed()
+        sleep_until_ns(now_ns() + FEED_NS)
+
+
+def _plan(dt_ns: int) -> LoopPlan:
     return LoopPlan(
-        dt_ns=DT_NS,
-        read_budget_ns=DT_NS // 2,
+        dt_ns=dt_ns,
+        read_budget_ns=dt_ns // 2,
         joint_age_limit_ns=50 * MS,
         missed_to_hold=3,
         limits=(LIMITS,) * JOINTS,
@@ -147,39 +163,47 @@ def _path(begin_ns: int) -> Trajectory:
 
 def main(ticks: int, library: Path | None) -> None:
     """Prints the report, and goes on until the input ends."""
-    subject = Subject(library)
+    mirror = MirrorTransport()
+    subject = Subject(mirror if library is None else PlantedTransport(library, mirror), DT_NS)
+    near, far = socket.socketpair()
+    on_line = Subject(SerialLine(near.fileno()), LINE_DT_NS)
+    both = (subject, on_line)
     counting = ctypes.CDLL(None)
     # Where only ancestors may trace (yama), the one who counts system calls is a sibling.
     counting.prctl(PR_SET_PTRACER, ctypes.c_ulong(PR_SET_PTRACER_ANY), 0, 0, 0)
     counts = hasattr(counting, "count_calls_watch")
-    subject.loop.start()
-    try:
-        subject.feed_until(lambda: subject.loop.mode == "running")
-        before = subject.figures()
-        if counts:
-            counting.count_calls_watch(ctypes.c_long(subject.loop.thread_id))
-        subject.feed_until(lambda: subject.ticks >= before["ticks"] + ticks)
-        if counts:
-            counting.count_calls_watch(ctypes.c_long(0))
-        after = subject.figures()
-        # Faults are counted every so many ticks.
-        subject.feed_until(lambda: subject.ticks > after["ticks"] + FAULT_CHECK_TICKS)
-        text = ctypes.create_string_buffer(REPORT_BYTES)
-        if counts:
-            counting.count_calls_report(text, ctypes.c_int(REPORT_BYTES))
-        report = {
-            **{name: after[name] - before[name] for name in ("ticks", "running_ticks", "switches")},
-            "page_faults": subject.figures()["page_faults"],
-            "memory_lock": subject.loop.realtime["mlock"],
-            "thread_id": subject.loop.thread_id,
-            "calls": text.value.decode() if counts else None,
-        }
-        print(json.dumps(report), flush=True)
-        ended = threading.Event()
-        threading.Thread(target=_wait_for_the_end, args=(ended,), daemon=True).start()
-        subject.feed_until(ended.is_set)
-    finally:
-        subject.loop.stop()
+    with near, far, EmulatorServer(Emulator(SERVOS, baud=BAUD), far.fileno()):
+        try:
+            for one in both:
+                one.loop.start()
+            feed_until(lambda: all(one.loop.mode == "running" for one in both), both)
+            before = subject.figures()
+            if counts:
+                counting.count_calls_watch(ctypes.c_long(subject.loop.thread_id))
+            feed_until(lambda: subject.ticks >= before["ticks"] + ticks, both)
+            if counts:
+                counting.count_calls_watch(ctypes.c_long(0))
+            after = subject.figures()
+            # Faults are counted every so many ticks.
+            feed_until(lambda: subject.ticks > after["ticks"] + FAULT_CHECK_TICKS, both)
+            text = ctypes.create_string_buffer(REPORT_BYTES)
+            if counts:
+                counting.count_calls_report(text, ctypes.c_int(REPORT_BYTES))
+            report = {
+                **{name: after[name] - before[name] for name in ("ticks", "running_ticks", "switches")},
+                "page_faults": subject.figures()["page_faults"],
+                "memory_lock": subject.loop.realtime["mlock"],
+                "thread_id": subject.loop.thread_id,
+                "line_thread_id": on_line.loop.thread_id,
+                "calls": text.value.decode() if counts else "",
+            }
+            print(json.dumps(report), flush=True)
+            ended = threading.Event()
+            threading.Thread(target=_wait_for_the_end, args=(ended,), daemon=True).start()
+            feed_until(ended.is_set, both, 2 * LIMIT_S)
+        finally:
+            for one in both:
+                one.loop.stop()
 
 
 def _wait_for_the_end(ended: threading.Event) -> None:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spinal.bench.machine import ROOT
-from spinal.runtime.errors import SpinalError
+from spinal.bench.options import PLANTS
+from spinal.runtime.errors import BenchError
 
 FLAGS = ("-O2", "-g", "-std=gnu11")
 """Of the extension modules, where there is no pyproject.toml beside the package; a test holds it to that."""
@@ -29,14 +30,11 @@ CORE_SOURCES = (
     "feetech_bus", "feetech", "mirror", "bus_group",
 )  # fmt: skip
 LIMIT_S = 60.0
-PLANTS = ("none", "allocation", "instructions", "sleep", "lock")
-"""What plant.h can put into the tick; the index is its PLANT."""
-
 NATIVE = Path(__file__).with_name("native")
 CORE = ROOT / "native" / "core"
 
 
-class UnavailableError(SpinalError):
+class UnavailableError(BenchError):
     """Something that counting needs is not on this machine; the hint says what to install."""
 
 

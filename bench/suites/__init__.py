@@ -54,7 +54,19 @@ class Suite:
 
 
 TABLE = (
-    Suite("exact", "counts of one tick that the machine's mood does not move", gated="exact"),
+    Suite(
+        "exact",
+        "counts of one tick that the machine's mood does not move",
+        gated="exact",
+        options=(
+            Option(
+                "--plant",
+                options.plant,
+                "none",
+                f"put a slow-down into the tick, to see it caught: {', '.join(options.PLANTS[1:])}",
+            ),
+        ),
+    ),
     Suite(
         "tick",
         "how late the loop wakes, beside an empty loop",
