@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from spinal.bench import judge, run, table
+from spinal.bench import accepted, judge, run, table
 from spinal.bench.bench import Bench
 from spinal.bench.result import Metric, Result, SuiteResult, Verdict, save
 from spinal.bench.suites import TABLE, Suite
@@ -109,13 +109,13 @@ def attempt(suite: Suite, bench: Bench) -> SuiteResult:
 
 
 def judged(result: Result) -> list[Metric]:
-    """Every figure that has a verdict, or was to have one, under its suite's name."""
-    return [
+    """Every figure under its suite's name; misses that are accepted are ``short``."""
+    named = [
         msgspec.structs.replace(metric, name=f"{name}.{metric.name}")
         for name, suite in result.suites.items()
         for metric in suite.metrics
-        if metric.verdict is not Verdict.INFO
     ]
+    return accepted.apply(named, accepted.load())
 
 
 def summary(result: Result, absent: Sequence[str], everything: bool = False) -> tuple[Verdict, list[str]]:
@@ -124,18 +124,13 @@ def summary(result: Result, absent: Sequence[str], everything: bool = False) -> 
     A figure that could not be measured makes the gate inconclusive; a suite that is not built yet (``absent``) is
     listed. Nothing judged at all is no pass either.
     """
-    metrics = judged(result)
+    shown = judged(result)
+    metrics = [metric for metric in shown if metric.verdict is not Verdict.INFO]
     verdict = judge.worst(metrics)
-    if any(metric.verdict is Verdict.ABSENT for metric in metrics) or not metrics:
-        verdict = verdict if verdict is Verdict.FAIL else Verdict.INCONCLUSIVE
-    shown = metrics
-    if everything:
-        shown = [
-            msgspec.structs.replace(metric, name=f"{name}.{metric.name}")
-            for name, suite in result.suites.items()
-            for metric in suite.metrics
-        ]
-    lines = table.of_metrics(shown)
+    incomplete = any(metric.verdict is Verdict.ABSENT for metric in metrics)
+    if verdict is Verdict.INFO or (verdict is Verdict.PASS and incomplete):
+        verdict = Verdict.INCONCLUSIVE
+    lines = table.of_metrics(shown if everything else metrics)
     lines += [f"  note: {name}: {note}" for name, suite in result.suites.items() for note in suite.notes]
     lines += [f"  absent: {name} is not built yet" for name in absent]
     return verdict, [*lines, "", _sentence(verdict, metrics)]
@@ -149,7 +144,9 @@ def _sentence(verdict: Verdict, metrics: Sequence[Metric]) -> str:
 
     match verdict:
         case Verdict.PASS:
-            return f"PASS: all {passed} figures are within their limits"
+            short = names(Verdict.SHORT)
+            known = f"; short of its target, as known: {short}" if short else ""
+            return f"PASS: {passed} figures are within their limits{known}"
         case Verdict.FAIL:
             return f"FAIL: {names(Verdict.FAIL)}"
         case _:

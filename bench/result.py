@@ -21,11 +21,15 @@ LARGEST_BYTES = 64 << 20
 
 
 class Verdict(StrEnum):
-    """What a metric comes to. ``info`` is not judged; ``inconclusive`` is not a pass."""
+    """What a metric comes to. ``inconclusive`` is not a pass, ``info`` is not judged.
+
+    ``short``: misses its target by as much as is known and accepted, see ``spinal.bench.accepted``.
+    """
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
+    SHORT = "short"
     INFO = "info"
     ABSENT = "absent"
 

@@ -12,6 +12,7 @@ WORDS = {
     Verdict.PASS: "pass",
     Verdict.FAIL: "FAIL",
     Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.SHORT: "short",
     Verdict.INFO: "",
     Verdict.ABSENT: "absent",
 }

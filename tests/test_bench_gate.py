@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from spinal.bench import gate, judge, run, table
+from spinal.bench import accepted, gate, judge, run, table
 from spinal.bench.bench import Bench
 from spinal.bench.result import Metric, SuiteResult, Verdict, load
 from spinal.bench.suites import BY_NAME, TABLE, Suite
@@ -53,7 +53,7 @@ def verdict(chosen, absent=()):
 def test_all_inside_their_limits_is_a_pass(suite):
     found, lines = verdict([suite("one", [PASS]), suite("two", [PASS, judge.exact("shown", "us", 7)])])
     assert found is Verdict.PASS
-    assert lines[-1] == "PASS: all 2 figures are within their limits"
+    assert lines[-1] == "PASS: 2 figures are within their limits"
 
 
 def test_a_failure_is_named_and_wins(suite):
@@ -175,3 +175,40 @@ def test_a_suite_that_is_planned_but_not_there_is_refused_too(monkeypatch):
     monkeypatch.setitem(BY_NAME, "dance", Suite("dance", "how it dances"))
     with pytest.raises(BenchError, match="not built yet"):
         run.find(["dance"])
+
+
+def gain(value):
+    return judge.exact("gain", "", value, 0.7, better="higher")
+
+
+def test_a_miss_that_is_accepted_is_short_and_may_not_grow(suite, monkeypatch):
+    known = accepted.Accepted(misses={"one.gain": accepted.Miss(value=0.54, why="it costs success")})
+    monkeypatch.setattr(accepted, "load", lambda: known)
+    found, lines = verdict([suite("one", [PASS, gain(0.54)])])
+    assert found is Verdict.PASS
+    assert lines[-1].endswith("short of its target, as known: one.gain")
+    assert any("it costs success" in line for line in lines)
+    found, lines = verdict([suite("one", [PASS, gain(0.52)])])
+    assert found is Verdict.FAIL
+    assert any("was 0.54 when it was accepted" in line for line in lines)
+    found, lines = verdict([suite("one", [gain(0.71)])])
+    assert found is Verdict.PASS
+    assert any("no longer short" in line for line in lines)
+
+
+def test_nothing_but_a_miss_is_no_pass(suite, monkeypatch):
+    known = accepted.Accepted(misses={"one.gain": accepted.Miss(value=0.54, why="it costs success")})
+    monkeypatch.setattr(accepted, "load", lambda: known)
+    found, _ = verdict([suite("one", [gain(0.54)])])
+    assert found is Verdict.INCONCLUSIVE
+
+
+def test_a_list_of_misses_that_is_something_else_is_refused(tmp_path):
+    file = tmp_path / "accepted.json"
+    file.write_text('{"schema": 1, "misses": {"a": {"value": 1}}}')
+    with pytest.raises(BenchError, match="why"):
+        accepted.load(file)
+    file.write_text('{"schema": 2, "misses": {}}')
+    with pytest.raises(BenchError, match="schema 2"):
+        accepted.load(file)
+    assert accepted.load().misses is not None
