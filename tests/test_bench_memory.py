@@ -82,7 +82,12 @@ def test_what_comes_and_goes_is_no_growth(values, grown):
 
 @pytest.mark.parametrize(
     ("low", "high", "verdict"),
-    [(-0.5, 0.9, Verdict.PASS), (0.5, 1.5, Verdict.INCONCLUSIVE), (1.1, 9.0, Verdict.FAIL)],
+    [
+        (-0.5, 0.9, Verdict.PASS),
+        (0.5, 1.9, Verdict.INCONCLUSIVE),
+        (0.1, 1.1, Verdict.INCONCLUSIVE),
+        (1.1, 9.0, Verdict.FAIL),
+    ],
 )
 def test_only_a_whole_interval_passes_or_fails(low, high, verdict):
     assert memory.of_slope("a", Slope((low + high) / 2, low, high, 100)).verdict is verdict

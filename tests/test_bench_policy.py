@@ -125,18 +125,25 @@ def test_a_run_is_cut_into_slices_that_may_be_judged(seconds, hz):
 # --- figures
 
 
+OBSERVE_US, FILL_US = 200, 100
+
+
 def stamps(ours_us, bare_us, slices=24, calls=10, own_us=0.0):
-    """Calls whose inference takes so long, with a little noise that is the same on both sides."""
+    """Calls whose inference takes so long, ``FILL_US`` of it before the run, with noise alike on both sides.
+
+    An observation comes before it; a publication of ``own_us`` behind it is ours alone.
+    """
     rng = np.random.default_rng(0)
     noise = rng.uniform(0.99, 1.01, (slices, calls))
     made = np.zeros((slices, 2, calls, len(Column)), np.int64)
     for side, us in enumerate((ours_us, bare_us)):
-        answered = np.round(us * noise * 1000).astype(np.int64)
+        observed = 1_000 * MS + OBSERVE_US * 1000
+        answered = observed + np.round(us * noise * 1000).astype(np.int64)
         made[:, side] = 1_000 * MS
-        made[:, side, :, Column.RAN] += answered
-        made[:, side, :, Column.ANSWERED] += answered
-        made[:, side, :, Column.FITTED] += answered
-        made[:, side, :, Column.PUBLISHED] += answered + round(own_us * 1000) * (side == 0)
+        made[:, side, :, Column.OBSERVED] = observed
+        made[:, side, :, Column.FILLED] = observed + FILL_US * 1000
+        made[:, side, :, Column.RAN :] = answered[..., None]
+        made[:, side, :, Column.PUBLISHED] += round(own_us * 1000) * (side == 0)
     return made
 
 
@@ -173,6 +180,8 @@ def test_a_planted_overhead_is_seen_from_its_limit_on(ours_us, bare_us, verdict)
     assert metric.ratio == pytest.approx(ours_us / bare_us, rel=0.001)
     assert metric.value == pytest.approx(ours_us, rel=0.01)
     assert metric.floor == pytest.approx(bare_us, rel=0.01)
+    run = judged(ours_us, bare_us)["m.run_us.p50"]
+    assert run.value == pytest.approx(ours_us - FILL_US, rel=0.02)
 
 
 def test_a_disturbed_machine_and_too_few_slices_tell_nothing():
@@ -199,12 +208,14 @@ def test_nothing_at_all_is_inconclusive_and_not_a_crash():
 
 def test_the_share_of_the_runtime_is_the_step_without_its_bare_inference():
     metrics = {metric.name: metric for metric in policy.shares("m", stamps(2000, 1900, own_us=300))}
-    assert metrics["m.own_us.p50"].value == pytest.approx(400, rel=0.01)
+    assert metrics["m.own_us.p50"].value == pytest.approx(OBSERVE_US + 400, rel=0.01)
+    assert metrics["m.stage.observe_us.p50"].value == pytest.approx(OBSERVE_US)
+    assert metrics["m.stage.fill_us.p50"].value == pytest.approx(FILL_US)
     assert metrics["m.stage.publish_us.p50"].value == pytest.approx(300, rel=0.001)
     whole = policy.waterfall(stamps(2000, 1900, own_us=300)).stages
     assert whole[0].begin_us == 0
     assert all(before.end_us == after.begin_us for before, after in pairwise(whole))
-    assert whole[-1].end_us == pytest.approx(2300, rel=0.01)
+    assert whole[-1].end_us == pytest.approx(OBSERVE_US + 2300, rel=0.01)
 
 
 def test_a_distribution_keeps_every_call():
