@@ -21,10 +21,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from spinal.bench.report import shapes
-from spinal.bench.report.text import NS, duration, plain
+from spinal.bench.report.text import NS, duration, plain, unit_sign
 
 WIDTH_IN = 9.0
 DPI = 120
+HEAD_IN, PANEL_HEAD_IN = 0.75, 0.98
+"""Of every picture: the two lines of its title, and a third where panels have titles of their own."""
 LABEL_PT = 12.0
 FEW_DECADES = 1.8
 
@@ -32,6 +34,7 @@ INK = "#1d2733"
 FAINT = "#69737f"
 GRID = "#e4e7eb"
 OURS = "#1660c4"
+PALE = "#8fb2e3"
 FLOOR = "#8b95a1"
 OTHERS = ("#c2570c", "#0d8a6a", "#8a3fb0", "#a8780a", "#b3264d", "#2b8fb0", "#5d6b1e")
 PASSED, OPEN, FAILED = OURS, "#b07400", "#c4231c"
@@ -163,3 +166,9 @@ def linear_ticks(axis: Any) -> None:
 def spoken(value: float, unit: str) -> str:
     """A tick: ``100 µs``, and for what is no time the figure alone."""
     return duration(value * NS[unit]) if unit in NS else f"{value:,.6g}"
+
+
+def axis_name(name: str, unit: str, ticks_have_unit: bool = False) -> str:
+    """What an axis shows, with its unit where the ticks do not bear it."""
+    sign = "" if ticks_have_unit else unit_sign(unit)
+    return f"{plain(name, 40)}, {sign}" if sign else plain(name, 40)

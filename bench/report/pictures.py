@@ -81,7 +81,7 @@ def plan(result: Result) -> Plan:
 
 def draw(sketches: list[Sketch], say: Callable[[str], None]) -> Iterator[Picture]:
     """Draws them one after the other. ``say`` gets a line now and then."""
-    from spinal.bench.report import ink, plots
+    from spinal.bench.report import ink, lines, plots
 
     with ink.style():
         for at, sketch in enumerate(sketches, 1):
@@ -97,7 +97,7 @@ def draw(sketches: list[Sketch], say: Callable[[str], None]) -> Iterator[Picture
                 figure, said = plots.margins(rows), words.of_margins(rows)
             else:
                 group = [curve for curve in subject if isinstance(curve, Curve)]
-                figure, said = plots.curves(group), words.of_curves(group)
+                figure, said = lines.curves(group), words.of_curves(group)
             yield Picture(sketch.suite, sketch.kind, sketch.file, ink.png(figure), said.alt)
 
 

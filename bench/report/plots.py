@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,16 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from spinal.bench.report import ink, shapes
-from spinal.bench.report.text import NS, duration, plain, subject, unit_sign
-from spinal.bench.report.words import Margin, of_curves, of_distribution, of_margins, of_waterfall
-from spinal.bench.result import Curve, Distribution, Verdict, Waterfall
+from spinal.bench.report.text import NS, duration, plain, subject
+from spinal.bench.report.words import Margin, of_distribution, of_margins, of_waterfall
+from spinal.bench.result import Distribution, Verdict, Waterfall
 
-HEAD_IN, PANEL_HEAD_IN = 0.75, 0.98
-"""Of every picture: the two lines of its title, and a third where panels have titles of their own."""
-DECADES_FOR_LOG = 2.3
-MARKED = 40
-NAME_HIGH = 0.05
-WORKS, WAITS = "#8fb2e3", "#c9cfd6"
+WAITS = "#c9cfd6"
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0)
 
 
@@ -34,7 +28,7 @@ def distribution(it: Distribution) -> Figure:
         gridspec_kw={
             "left": 0.08,
             "right": 0.9,
-            "top": 1 - PANEL_HEAD_IN / 3.9,
+            "top": 1 - ink.PANEL_HEAD_IN / 3.9,
             "bottom": 0.15,
             "wspace": 0.27,
         },
@@ -49,16 +43,16 @@ def distribution(it: Distribution) -> Figure:
 def waterfall(it: Waterfall) -> Figure:
     """Stages downwards, time to the right; how long each took stands at its bar."""
     words = of_waterfall(it)
-    height = HEAD_IN + 0.55 + 0.27 * len(it.stages)
+    height = ink.HEAD_IN + 0.55 + 0.27 * len(it.stages)
     figure = ink.canvas(height, words.title, words.below)
-    axes = figure.add_axes((0.26, 0.5 / height, 0.64, 1 - (HEAD_IN + 0.5) / height))
+    axes = figure.add_axes((0.26, 0.5 / height, 0.64, 1 - (ink.HEAD_IN + 0.5) / height))
     begin = min(stage.begin_us for stage in it.stages)
     end = max(stage.end_us for stage in it.stages)
     whole = max(end - begin, 1e-3)
     longest = max(it.stages, key=lambda stage: stage.end_us - stage.begin_us)
     for row, stage in enumerate(it.stages):
         took = stage.end_us - stage.begin_us
-        shade = ink.OURS if stage is longest else WAITS if "wait" in stage.name.lower() else WORKS
+        shade = ink.OURS if stage is longest else WAITS if "wait" in stage.name.lower() else ink.PALE
         axes.barh(row, max(took, whole * 0.002), left=stage.begin_us, height=0.62, color=shade, linewidth=0)
         outside = stage.end_us + whole * 0.012
         axes.text(outside, row, duration(took * 1e3), va="center", size=9, color=ink.INK)
@@ -72,43 +66,12 @@ def waterfall(it: Waterfall) -> Figure:
     return figure
 
 
-def curves(group: Sequence[Curve]) -> Figure:
-    """One panel for each curve: a seam in position, velocity, acceleration over one time, or a curve by itself."""
-    words = of_curves(group)
-    labelled = max(len(shapes.bands(curve.lines)[0]) for curve in group) > 1
-    panel = 3.1 if len(group) == 1 else 1.75
-    height = HEAD_IN + 0.5 + panel * len(group)
-    figure = ink.canvas(height, words.title, words.below)
-    together = figure.subplots(
-        len(group),
-        1,
-        sharex=True,
-        squeeze=False,
-        gridspec_kw={
-            "left": 0.1,
-            "right": 0.8 if labelled else 0.97,
-            "top": 1 - HEAD_IN / height,
-            "bottom": 0.5 / height,
-            "hspace": 0.16,
-        },
-    )
-    colours = ink.inks(list(dict.fromkeys(name for curve in group for name in shapes.bands(curve.lines)[0])))
-    for axes, curve in zip(together[:, 0], group, strict=True):
-        ends = _lines(axes, curve, colours)
-        if len(ends) > 1 and curve is group[0]:
-            ink.label_ends(axes, ends)
-    last = group[-1]
-    together[-1, 0].set_xlabel(_axis_name(last.x_name, last.x_unit))
-    figure.align_ylabels(list(together[:, 0]))
-    return figure
-
-
 def margins(rows: Sequence[Margin]) -> Figure:
     """How far each judged figure is from its limit, the nearest first, with its interval."""
     words = of_margins(rows)
-    height = HEAD_IN + 0.6 + 0.23 * len(rows)
+    height = ink.HEAD_IN + 0.6 + 0.23 * len(rows)
     figure = ink.canvas(height, words.title, words.below)
-    axes = figure.add_axes((0.4, 0.5 / height, 0.43, 1 - (HEAD_IN + 0.5) / height))
+    axes = figure.add_axes((0.4, 0.5 / height, 0.43, 1 - (ink.HEAD_IN + 0.5) / height))
     looks = {
         Verdict.PASS: (ink.PASSED, "o"),
         Verdict.INCONCLUSIVE: (ink.OPEN, "D"),
@@ -164,7 +127,7 @@ def _histogram(axes: Axes, it: Distribution, floor: list[int] | None, bins: np.n
     ink.log_ticks(axes.xaxis, it.unit)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share * 100:g} %"))
     axes.yaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(_axis_name(subject(it.name), it.unit, it.unit in NS))
+    axes.set_xlabel(ink.axis_name(subject(it.name), it.unit, it.unit in NS))
     axes.set_title("share of the records", loc="left", size=9, color=ink.FAINT)
 
 
@@ -187,106 +150,6 @@ def _percentiles(axes: Axes, it: Distribution, floor: list[int] | None, low: flo
     axes.set_xlim(1, top)
     ink.log_ticks(axes.yaxis, it.unit)
     axes.set_xlabel("percentile")
-    name = _axis_name(subject(it.name), it.unit, it.unit in NS)
+    name = ink.axis_name(subject(it.name), it.unit, it.unit in NS)
     axes.set_title(f"{name} at each percentile", loc="left", size=9, color=ink.FAINT)
     ink.label_ends(axes, ends)
-
-
-def _lines(axes: Axes, curve: Curve, colours: dict[str, str]) -> list[tuple[str, str, float]]:
-    """Draws them; what is to be labelled at the right: name, ink, last value."""
-    lines, intervals = shapes.bands(curve.lines)
-    drawn, points = shapes.drawn(lines), shapes.scattered(lines)
-    if points:
-        first = next((name for name in drawn if shapes.is_ours(name)), "")
-        rest = {name: WORKS if shapes.is_ours(name) else ink.FAINT for name in drawn}
-        colours = rest | {first: ink.OURS}
-    x = np.asarray(curve.x, dtype=np.float64)
-    ends: list[tuple[str, str, float]] = []
-    marker = "o" if len(x) <= MARKED or points else ""
-    for name, line in drawn.items():
-        y = _figures(line)
-        known = np.isfinite(y)
-        if not known.any():
-            continue
-        quiet = colours[name] == ink.FLOOR
-        line_style = "none" if points else "-"
-        axes.plot(
-            x,
-            y,
-            color=colours[name],
-            marker=marker,
-            markersize=5,
-            linestyle=line_style,
-            zorder=2 if quiet else 3,
-        )
-        if name in intervals:
-            low, high = (_figures(curve.lines[end]) for end in intervals[name])
-            axes.fill_between(x, low, high, color=colours[name], alpha=0.16, linewidth=0)
-        ends.append((name, colours[name], float(y[known][-1])))
-    shown = np.concatenate([_figures(curve.lines[name]) for name in drawn])
-    shown = shown[np.isfinite(shown)]
-    if not len(shown):
-        return []
-    if shown.min() > 0 and math.log10(shown.max() / shown.min()) > DECADES_FOR_LOG:
-        axes.set_yscale("log")
-        ink.log_ticks(axes.yaxis, curve.y_unit)
-        ticks_have_unit = curve.y_unit in NS
-    else:
-        ticks_have_unit = False
-        if marker and shown.min() >= 0:
-            axes.set_ylim(0, shown.max() * 1.12 or 1.0)
-        ink.linear_ticks(axes.yaxis)
-    if marker and len(x) <= 12:
-        axes.set_xticks(x)
-    ink.linear_ticks(axes.xaxis)
-    room = np.ptp(x) * (0.012 if marker else 0.0)
-    if np.ptp(x) > 0:
-        axes.set_xlim(x.min() - room, x.max() + room)
-    axes.set_ylabel(_axis_name(curve.y_name, curve.y_unit, ticks_have_unit))
-    if points:
-        _label_points(axes, x, drawn, colours)
-        return []
-    return ends
-
-
-def _label_points(
-    axes: Axes, x: np.ndarray, lines: dict[str, list[float | None]], colours: dict[str, str]
-) -> None:
-    """Names beside single points: to the right, above or below where a name stands already."""
-    axes.set_xlim(x.min() - 0.04 * np.ptp(x), x.max() + 0.04 * np.ptp(x))
-    taken: list[tuple[float, float]] = []
-    for name, line in sorted(lines.items(), key=lambda one: not shapes.is_ours(one[0])):
-        y = _figures(line)
-        last = int(np.flatnonzero(np.isfinite(y))[-1])
-        across, up = axes.transAxes.inverted().transform(axes.transData.transform((x[last], y[last])))
-        free = (
-            at
-            for at in _around(up)
-            if not any(abs(across - x0) < 0.2 and abs(at - y0) < NAME_HIGH for x0, y0 in taken)
-        )
-        up = next(free, up)
-        taken.append((across, up))
-        axes.text(
-            across + 0.012,
-            up,
-            plain(name, 26),
-            transform=axes.transAxes,
-            color=colours[name],
-            va="center",
-            size=8.5,
-        )
-
-
-def _around(height: float) -> list[float]:
-    """Heights inside the axes, from ``height`` away, now above, now below."""
-    steps = [NAME_HIGH * 1.01 * step * sign for step in range(12) for sign in (1, -1)]
-    return [height + step for step in steps if 0.0 < height + step <= 1.0]
-
-
-def _figures(line: Sequence[float | None]) -> np.ndarray:
-    return np.array([math.nan if value is None else value for value in line], dtype=np.float64)
-
-
-def _axis_name(name: str, unit: str, ticks_have_unit: bool = False) -> str:
-    sign = "" if ticks_have_unit else unit_sign(unit)
-    return f"{plain(name, 40)}, {sign}" if sign else plain(name, 40)

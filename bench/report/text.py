@@ -24,8 +24,8 @@ def plain(text: str, longest: int = LONGEST) -> str:
 
 def file_name(*parts: str) -> str:
     """Of letters, digits, dots and dashes alone, at most 80, so that no name leaves its folder."""
-    joined = "-".join(re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.") for part in parts)
-    return re.sub(r"\.{2,}", ".", joined).strip("-.")[:80] or "picture"
+    words = (word.strip(".") for part in parts for word in re.split(r"[^a-z0-9.]+", part.lower()))
+    return re.sub(r"\.{2,}", ".", "-".join(word for word in words if word))[:80] or "picture"
 
 
 def unit_sign(unit: str) -> str:
