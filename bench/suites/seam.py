@@ -65,7 +65,8 @@ def measure(bench: Bench) -> SuiteResult:
     else:
         notes.append("ruckig is not installed, so it is not compared: pip install 'spinal[bench]'")
     trials = {name: trial.run(name, method, fed) for name, method in methods.items()}
-    bench.say("\n".join(table(list(trials.values()))))
+    if not bench.quick:
+        bench.say("\n".join(table(list(trials.values()))))
     return SuiteResult(
         metrics=metrics(trials),
         curves=[
