@@ -98,6 +98,11 @@ class BusRig:
         return np.concatenate(parts) if parts else self._buffer[:0].copy()
 
     @property
+    def emulators(self) -> list[Emulator]:
+        """The servos of each bus."""
+        return [server.emulator for server in self._servers]
+
+    @property
     def counts(self) -> LoopCounts:
         """Of the loop and its buses."""
         return self._stats.read()

@@ -9,66 +9,25 @@ twin (``runtime/response.py``), the same figures on every machine of one kind.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
-
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from spinal.bench import judge
 from spinal.bench.bench import Bench
 from spinal.bench.buckets import distribution_us
 from spinal.bench.disturbance import Watch, reason
 from spinal.bench.loads import processes
+from spinal.bench.reaction_run import Run, follow
 from spinal.bench.reaction_stages import STAGES, ReactionStages
 from spinal.bench.result import Metric, Stage, SuiteResult, Waterfall
-from spinal.bench.statistics import Counts, Ratio, quantile, slice_ratio, wilson
-from spinal.bench.supervised_robot import SHIPPED, SupervisedRobot, absence, supervised_robot
-from spinal.native import clock, layout
-from spinal.native.floor import Floor
+from spinal.bench.statistics import Ratio, quantile, slice_ratio, wilson
+from spinal.bench.supervised_robot import SHIPPED, absence, supervised_robot
 from spinal.native.histogram import UPPER_EDGES_NS, Histogram
-from spinal.native.loop import LoopStats
-from spinal.native.shared import Ring
 from spinal.runtime.config import load_robot
-from spinal.runtime.errors import PolicyError
-from spinal.runtime.segments import (
-    CONTROLLER_RECORDS,
-    CONTROLLER_STATS,
-    POLICY_REPORT,
-    SIM_POSE,
-    SIM_REPORT,
-    SUPERVISOR_TAIL,
-    PoseReader,
-    ReportReader,
-    StateReader,
-    Writer,
-)
 
 OWN_LIMIT_MS = 2.0
-WATCH_S = 0.02
-SLICES, SHORTEST_SLICE_S = 40, 0.5
 EVENTS, QUICK_EVENTS = 100, 8
-TAKE = 512
 _NONE = np.zeros(len(UPPER_EDGES_NS), np.uint64)
-
-
-@dataclass
-class Run:
-    """What a live run left behind."""
-
-    stages: ReactionStages
-    late: list[Counts] = field(default_factory=list)
-    floor: list[Counts] = field(default_factory=list)
-    loop: dict[str, Any] = field(default_factory=dict)
-    policy: dict[str, Any] = field(default_factory=dict)
-    sim: dict[str, Any] = field(default_factory=dict)
-    deaths: int = 0
-    fifo: str | None = None
-    seconds: float = 0.0
 
 
 def measure(bench: Bench) -> SuiteResult:
@@ -84,7 +43,7 @@ def measure(bench: Bench) -> SuiteResult:
         run = follow(live, seconds, delay_ms)
     disturbed, stages = reason(watch.seen, loaded=load > 0), run.stages
     events = options.events or (QUICK_EVENTS if bench.quick else EVENTS)
-    conditions = f"{load} busy processes, policy {hz or 'at its own'} Hz, {delay_ms:g} ms of added delay"
+    conditions = f"{load} busy processes, policy {run.hz:g} Hz, {delay_ms:g} ms of added delay"
     return SuiteResult(
         metrics=[
             *of_reaction(stages, disturbed),
@@ -109,7 +68,7 @@ def of_reaction(stages: ReactionStages, disturbed: str) -> list[Metric]:
         judge.timed(
             "own_ms.p50",
             "ms",
-            _ms(own, 0.5) if own.total else float("nan"),
+            _ms(own, 0.5),
             OWN_LIMIT_MS,
             n=own.total,
             disturbed=disturbed,
@@ -168,72 +127,6 @@ def waterfall(stages: ReactionStages) -> Waterfall:
             shown.append(Stage(name=name, begin_us=at_us, end_us=at_us + took_us))
             at_us += took_us
     return Waterfall(name="one action from sensor to motor, medians", stages=shown)
-
-
-def follow(live: SupervisedRobot, seconds: float, delay_ms: float) -> Run:
-    """Watches over a started robot for ``seconds``, beside an empty loop. Raises PolicyError when it never ran."""
-    supervisor, robot = live.supervisor, live.robot
-    if robot.policy is None:
-        raise PolicyError(f"{robot.name} has no policy", hint="add [policy] to the robot file")
-    controller = supervisor.reader(Writer.CONTROLLER)
-    ring = Ring(controller, CONTROLLER_RECORDS, supervisor.reader(Writer.SUPERVISOR), SUPERVISOR_TAIL)
-    buffer = np.zeros(TAKE, layout.record_dtype(len(robot.joints)))
-    stats = LoopStats(controller, CONTROLLER_STATS)
-    policy = ReportReader(supervisor.reader(Writer.POLICY), POLICY_REPORT)
-    sim = ReportReader(supervisor.reader(Writer.SIM), SIM_REPORT)
-    poses = PoseReader(supervisor.reader(Writer.SIM), SIM_POSE)
-    run = Run(ReactionStages(robot.policy.period_ns, robot.control.period_ns, held_back=delay_ms > 0))
-    supervisor.set_added_delay(round(delay_ms * 1e6))
-    slice_s = max(SHORTEST_SLICE_S, seconds / SLICES)
-    began_s = sliced_s = time.monotonic()
-    with empty_loop(live) as floor:
-        run.fifo = floor.fifo
-        before = stats.counts("late"), floor.counts()
-        while (now_s := time.monotonic()) - began_s < seconds:
-            supervisor.watch()
-            run.stages.take_samples(poses.take())
-            run.stages.take_steps(policy.read().get("steps", ()))
-            for records in _taken(ring, buffer):
-                run.stages.take_records(records)
-            run.stages.settle()
-            if now_s - sliced_s >= slice_s:
-                sliced_s = now_s
-                after = stats.counts("late"), floor.counts()
-                run.late.append(after[0] - before[0])
-                run.floor.append(after[1] - before[1])
-                before = after
-            time.sleep(WATCH_S)
-    run.seconds = time.monotonic() - began_s
-    run.loop = dict(stats.read())
-    run.policy, run.sim, run.deaths = policy.read(), sim.read(), live.deaths
-    if not run.loop["switches"]:
-        raise PolicyError(
-            f"the robot never ran: {run.policy.get('complaint') or 'no chunk came into force'}",
-            hint="look at the policy's inputs and outputs: spinal check; or measure for longer",
-        )
-    return run
-
-
-@contextmanager
-def empty_loop(live: SupervisedRobot) -> Iterator[Floor]:
-    """The floor of the robot's loop: its rate and priority, half a period away from its ticks."""
-    control = live.robot.control
-    priority = control.fifo_priority if control.realtime != "off" else 0
-    state = StateReader(live.supervisor.reader(Writer.CONTROLLER), len(live.robot.joints)).read()
-    now_ns = clock.now_ns()
-    slot_ns = state.tick_ns if state is not None else now_ns
-    ahead = (now_ns - slot_ns) // control.period_ns + 5
-    floor = Floor(control.period_ns, priority)
-    floor.start(slot_ns + ahead * control.period_ns + control.period_ns // 2)
-    try:
-        yield floor
-    finally:
-        floor.stop()
-
-
-def _taken(ring: Ring, buffer: NDArray[np.void]) -> Iterator[NDArray[np.void]]:
-    while count := ring.take(buffer.view(np.uint8)):
-        yield buffer[:count]
 
 
 def _visible(bench: Bench, events: int, answer_ms: float) -> list[Metric]:
