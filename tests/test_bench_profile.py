@@ -28,6 +28,7 @@ from spinal.native import layout
 from spinal.native.clock import now_ns, sleep_until_ns
 from spinal.native.shared import Ring
 from spinal.runtime import segments
+from spinal.runtime.cli.main import main
 from spinal.runtime.errors import ProcessError
 from spinal.runtime.segments import CONTROLLER_RECORDS, Writer
 from spinal.runtime.wiring import Wiring
@@ -701,13 +702,22 @@ def test_bad_input_gets_one_clear_line(robot, tmp_path):
         ((tmp_path / "none.toml",), 2, "is not there"),
         ((file, "--pid", 1), 6, "process 1 is no running robot"),
         ((file, "--json", tmp_path / "no" / "x.json"), 2, "is not a folder"),
-        ((file, "--seconds", "nan"), 2, "0.1 to 600 s"),
-        ((file, "--worst", 0), 2, "1 to 1000"),
     ):
         done = spinal("bench", "profile", *arguments)
         assert done.returncode == code, done.stderr
         assert words in done.stderr
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [("--seconds", "nan", "0.1 to 600 s"), ("--seconds", "0", "0.1 to 600 s"), ("--worst", "0", "1 to 1000")],
+)
+def test_options_out_of_range_are_refused_before_anything_is_looked_for(option, value, words, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["bench", "profile", "robot.toml", option, value])
+    assert left.value.code == 2
+    assert words in capsys.readouterr().err
 
 
 def test_the_supervisor_takes_every_record_all_the_same(robot):
