@@ -253,7 +253,7 @@ def test_a_baseline_binds_on_both_sides(tools, known, value, verdict, improved):
 
 
 def test_what_grew_is_named_by_function(tools, known):
-    found = judged(1300, OWN | {"sample": 950.0, "planted": 250.0}, known, tools)
+    found = judged(1300, OWN | {"sample": 950.0, "planted": 250.0, "small": 6.0}, known, tools)
     assert found.why == "+30.0% against abc: planted +250 (new), sample +50"
 
 
@@ -280,6 +280,23 @@ def test_another_file_is_refused_in_one_line(tools, known, tmp_path, changes, li
         baseline.read_baseline(tools, path)
     assert "\n" not in refused.value.message
     assert "spinal bench gate --accept" in refused.value.hint
+
+
+def test_the_baselines_of_the_repository_are_whole():
+    """Each is named by its key, says what made it, and has every figure with its functions."""
+    kept = sorted(baseline.FOLDER.glob("exact-*.json"))
+    assert kept
+    for path in kept:
+        found = msgspec.json.decode(path.read_bytes(), type=baseline.Baseline)
+        assert path.name == f"exact-{found.key}.json"
+        assert found.schema == baseline.SCHEMA
+        assert not found.commit.endswith("+"), "measured in a changed tree"
+        wanted = {
+            baseline.name_of(joints, kind) for joints in instructions.JOINTS for kind in instructions.KINDS
+        }
+        assert set(found.instructions) == set(found.own) == wanted
+        for name, total in found.instructions.items():
+            assert 0.9 * total < sum(found.own[name].values()) <= total + 1
 
 
 def measured(sizes=(6, 14), value=1000.0):
@@ -513,3 +530,21 @@ def test_a_plant_that_does_not_exist_is_refused_before_anything_is_measured():
     with pytest.raises(BenchError, match="no 'bug'") as refused:
         exact.measure(silent(plant="bug"))
     assert "allocation" in refused.value.hint
+
+
+def test_a_loop_that_breaks_down_is_a_failure_and_nothing_that_is_absent(built, names, monkeypatch):
+    broken = toolchain.Built(built().folder, harness=shutil.which("false"))
+    with pytest.raises(BenchError, match="broke down") as failure:
+        counting.count_harness(broken, 6, TICKS)
+    assert not isinstance(failure.value, UnavailableError)
+    monkeypatch.setattr(installed, "MODULE", "spinal.bench.exact.nowhere")
+    with pytest.raises(BenchError, match=r"does not run over ideal servos: .*nowhere") as failure:
+        installed.observe(built(), TICKS, names)
+    assert not isinstance(failure.value, UnavailableError)
+    assert "\n" not in failure.value.message
+
+
+def test_a_thread_that_may_not_be_traced_makes_only_that_figure_absent(built, names):
+    with pytest.raises(UnavailableError, match="tracing is not permitted here") as missing:
+        counting.trace_thread(built(), 2**22 + 1, 1, names)  # no such thread: refused as any other
+    assert "SYS_PTRACE" in missing.value.hint

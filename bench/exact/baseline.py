@@ -26,6 +26,8 @@ OWN = ".own"
 """Ends the name of a curve of functions' own instructions."""
 PLANTED = "a slow-down was put into the tick on purpose:"
 """A note of a suite whose figures are no baseline."""
+SHOWN_SHARE = 0.005
+"""A function below this share of every tick is not kept."""
 NAMED = 3
 """So many functions are named when a figure moved."""
 
@@ -113,7 +115,8 @@ def judge_instructions(
         why = f"no baseline for {tools.name}: spinal bench gate --accept writes one"
         return judge.exact(name, UNIT, value, why=why)
     found = judge.exact(name, UNIT, value, before * MORE)
-    change = f"{value / before - 1:+.1%} against {known.commit}: {moved(own, known.own.get(name, {}))}"
+    named = moved(own, known.own.get(name, {}), value * SHOWN_SHARE)
+    change = f"{value / before - 1:+.1%} against {known.commit}: {named}"
     if found.verdict is Verdict.FAIL:
         return msgspec.structs.replace(found, why=change)
     if value < before * LESS:
@@ -121,9 +124,16 @@ def judge_instructions(
     return found
 
 
-def moved(own: Mapping[str, float], before: Mapping[str, float]) -> str:
-    """The functions whose own instructions changed most, with by how many."""
-    changes = {name: own.get(name, 0.0) - before.get(name, 0.0) for name in {*own, *before}}
+def moved(own: Mapping[str, float], before: Mapping[str, float], kept: float) -> str:
+    """The functions whose own instructions changed most, with by how many.
+
+    ``kept``: with fewer than that a function is not in a baseline, so one that is not there need not be new.
+    """
+    changes = {
+        name: own.get(name, 0.0) - before.get(name, 0.0)
+        for name in {*own, *before}
+        if name in before or own[name] >= kept
+    }
     largest = sorted(changes, key=lambda name: (-abs(changes[name]), name))[:NAMED]
     named = [
         f"{name} {changes[name]:+,.0f}{'' if name in before else ' (new)'}"

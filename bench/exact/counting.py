@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from spinal.bench.exact.toolchain import LIMIT_S, Built, UnavailableError
+from spinal.runtime.errors import BenchError
 
 CATEGORIES = ("allocation", "lock", "gil", "sleep")
 NOT_PERMITTED, TOO_LATE = 3, 4
@@ -57,14 +58,17 @@ class SystemCalls:
 
 
 def count_harness(built: Built, joints: int, ticks: int) -> Harness:
-    """Runs the harness with the counting library."""
+    """Runs the harness with the counting library. Raises BenchError when the loop does not run as it should."""
     done = subprocess.run(
         [built.harness, str(joints), str(ticks), "count"],
         cwd=built.folder, env={**os.environ, "LD_PRELOAD": str(built.counting)},
         capture_output=True, text=True, check=False, timeout=LIMIT_S,
     )  # fmt: skip
     if done.returncode:
-        raise UnavailableError(f"the harness does not run: {done.stderr.strip()}", "report this as a bug")
+        how = f"signal {-done.returncode}" if done.returncode < 0 else done.stderr.strip()
+        raise BenchError(
+            f"the native harness, a loop over ideal servos, broke down: {how}", "look at the tick"
+        )
     said, *lines = done.stdout.splitlines()
     report = json.loads(said)
     return Harness(report["ticks"], report["faults"], parse_calls("\n".join(lines), built.folder))

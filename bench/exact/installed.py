@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from spinal.bench.exact.counting import Calls, SystemCalls, parse_calls, trace_thread
 from spinal.bench.exact.toolchain import Built, UnavailableError
+from spinal.runtime.errors import BenchError
 
 LIMIT_S = 30.0
 LINE_TICKS = 64
@@ -38,7 +39,7 @@ class Installed:
 
 
 def observe(built: Built, ticks: int, names: Mapping[int, str], planted: bool = False) -> Installed:
-    """Runs a loop in a process of its own, for about two seconds. Raises UnavailableError when it does not run.
+    """Runs a loop in a process of its own, for about two seconds. Raises BenchError when it does not run.
 
     ``names``: of system calls. ``planted``: with the slow-down that ``built`` has.
     """
@@ -86,9 +87,9 @@ def _subject(built: Built, ticks: int, planted: bool) -> Iterator[subprocess.Pop
         try:
             left = process.wait(LIMIT_S)
         except subprocess.TimeoutExpired:
-            raise UnavailableError("the loop does not end when it is told to", ALONE) from None
+            raise BenchError("the loop does not end when it is told to", ALONE) from None
         if left:
-            raise UnavailableError(f"the loop's process left with {left}", ALONE)
+            raise BenchError(f"the loop's process left with {left}", ALONE)
     finally:
         process.kill()
         process.communicate()
@@ -102,8 +103,8 @@ def _first_line(process: subprocess.Popen[bytes]) -> bytes:
     if not line:
         process.kill()
         complaint = process.communicate()[1].decode(errors="replace").strip().splitlines()
-        raise UnavailableError(
-            f"the loop does not run with the counting library: {complaint[-1] if complaint else 'it hangs'}",
+        raise BenchError(
+            f"the installed loop does not run over ideal servos: {complaint[-1] if complaint else 'it hangs'}",
             ALONE,
         )
     return line

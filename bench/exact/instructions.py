@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from spinal.bench import judge
-from spinal.bench.exact.baseline import OWN, PREFIX, UNIT, Baseline, judge_instructions, name_of
+from spinal.bench.exact.baseline import OWN, PREFIX, SHOWN_SHARE, UNIT, Baseline, judge_instructions, name_of
 from spinal.bench.exact.callgrind import ENTRY, Profile, profile
 from spinal.bench.exact.toolchain import Built, Toolchain
 from spinal.bench.result import Curve, Metric, SuiteResult
@@ -22,8 +22,6 @@ TICKS = 320
 REPEATS = 3
 STRAIGHT = 0.05
 """Largest distance from the straight line over joints, as a share of the tick."""
-SHOWN_SHARE = 0.005
-"""A function below this share of every tick is not kept."""
 
 Profiles = Mapping[tuple[int, str], Profile]
 
