@@ -5,6 +5,7 @@ memory can be read. It has endpoints of its own: several may run at a time.
 from __future__ import annotations
 
 import json
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 
 from spinal.runtime.config import load_robot
 from spinal.runtime.config.robot import RobotConfig
@@ -49,17 +51,32 @@ def absence() -> str:
 def supervised_robot(
     say: Callable[[str], None], *, hz: int | None = None, planner: bool = True
 ) -> Iterator[SupervisedRobot]:
-    """Starts it, brings it to rest at the end and ends all its processes, whatever happens between.
+    """Starts it, brings it to rest at the end and ends all its processes, whatever happens between: SIGTERM, too,
+    unwinds. For the main thread.
 
     ``hz``: of its policy, when not what the file says. ``planner``: the demo's, which keeps it picking. Raises
     BusError, ConfigError, LinkError, PolicyError, ProcessError, RealtimeError.
     """
-    with tempfile.TemporaryDirectory(prefix="spinal-bench-") as folder:
+    with _ended_in_order(), tempfile.TemporaryDirectory(prefix="spinal-bench-") as folder:
         robot_file = SHIPPED if hz is None else robot_at(hz, Path(folder))
         endpoints = in_directory(Path(folder))
         robot = load_robot(robot_file)
         with Supervisor(robot, robot_file, endpoints, say, with_planner=planner) as supervisor:
             yield SupervisedRobot(supervisor, endpoints)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM raises SystemExit here, as Ctrl-C raises KeyboardInterrupt."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def robot_at(hz: int, folder: Path) -> Path:
