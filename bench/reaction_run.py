@@ -35,6 +35,8 @@ from spinal.runtime.segments import (
 WATCH_S = 0.02
 SLICES, SHORTEST_SLICE_S = 40, 0.5
 TAKE = 512
+LAST_REPORT_S = 1.0
+"""The last events' steps come with the policy's next report."""
 
 
 @dataclass
@@ -89,6 +91,11 @@ def follow(live: SupervisedRobot, seconds: float, delay_ms: float) -> Run:
                 before = after
             time.sleep(WATCH_S)
     run.seconds = time.monotonic() - began_s
+    while stages.unsettled and time.monotonic() - began_s < run.seconds + LAST_REPORT_S:
+        supervisor.watch()
+        stages.take_steps(policy.read().get("steps", ()))
+        stages.settle()
+        time.sleep(WATCH_S)
     run.loop = dict(stats.read())
     run.policy, run.sim, run.deaths = policy.read(), sim.read(), live.deaths
     if not run.loop["switches"]:

@@ -4,7 +4,7 @@ An event comes at a random instant (uniform in phase, ten a second) and is answe
 trajectory answers an observation stamped at or after it, as in ``spinal demo``. Of that time belongs
 
 - to sampling: the wait for the policy's next slot, and for the tick's;
-- to the model: its run;
+- to the model: its run, and the slots that pass while it runs for the answer before;
 - to the bus: reading and writing in that tick;
 - to whoever asked for it: a delay that was added on purpose;
 - to the runtime: all the rest. Waking late in policy and loop, the slots skipped for it, observing, filling inputs,
@@ -91,16 +91,21 @@ def share_of(
     event_ns: int,
     switch: Switch,
     step: StepStamps,
+    free_ns: int,
     policy_period_ns: int,
     tick_period_ns: int,
     held_back: bool = False,
 ) -> Share:
-    """Of an event that ``step``'s trajectory answers, in force with ``switch``. ``held_back``: answers wait on
-    purpose before they are published; else that gap is the runtime's."""
-    slot_ns = _slot_from(event_ns, step.due_ns, policy_period_ns)
+    """Of an event that ``step``'s trajectory answers, in force with ``switch``.
+
+    ``free_ns``: when the step before, begun when it was, would have ended had the runtime taken no time; slots
+    that pass until then are the model's. ``held_back``: answers wait on purpose before they are published; else
+    that gap is the runtime's.
+    """
+    slot_ns = max(_slot_from(event_ns, step.due_ns, policy_period_ns), free_ns)
     wait_ns = min(slot_ns, step.observed_ns) - event_ns
     run_ns = step.run_ended_ns - step.run_began_ns
-    added_ns = step.published_ns - step.fitted_ns if held_back else 0
+    added_ns = _held_ns(step, held_back)
     # What is handed over while a tick still reads its bus is taken in that tick.
     tick_slot_ns = _slot_from(step.visible_ns, switch.tick_ns, tick_period_ns)
     wait_tick_ns = max(0, min(tick_slot_ns, switch.tick_ns) - step.visible_ns)
@@ -142,13 +147,15 @@ class ReactionStages:
     def __init__(
         self, policy_period_ns: int, tick_period_ns: int, held_back: bool = False, seed: int = 0
     ) -> None:
-        self._conditions = policy_period_ns, tick_period_ns, held_back
+        self._policy_period_ns, self._tick_period_ns = policy_period_ns, tick_period_ns
+        self._held_back = held_back
         self._rng = np.random.default_rng(seed)
         self._slot_ns = 0
         self._observed_ns = 0
         self._waiting: deque[int] = deque()
         self._waiting_sensor: deque[int] = deque()
-        self._steps: OrderedDict[int, StepStamps] = OrderedDict()
+        self._steps: OrderedDict[int, tuple[StepStamps, int]] = OrderedDict()
+        self._newest_ns = self._free_ns = 0
         self._arrivals: OrderedDict[int, int] = OrderedDict()
         self._switches: deque[Switch] = deque(maxlen=KEPT)
         self._answered: deque[tuple[int, Switch]] = deque(maxlen=KEPT)
@@ -163,7 +170,12 @@ class ReactionStages:
         """As the policy reports them."""
         for stamps in steps:
             step = StepStamps(*stamps)
-            self._steps[step.observed_ns] = step
+            if step.observed_ns <= self._newest_ns:
+                continue
+            self._newest_ns = step.observed_ns
+            self._steps[step.observed_ns] = step, self._free_ns
+            run_ns = step.run_ended_ns - step.run_began_ns
+            self._free_ns = step.observed_ns + run_ns + _held_ns(step, self._held_back)
         _shorten(self._steps)
 
     def take_samples(self, samples: Iterable[PoseSample]) -> None:
@@ -178,24 +190,30 @@ class ReactionStages:
         for *stamps, mode, conditions in zip(*columns, strict=True):
             self._take(Switch(*stamps), mode, conditions)
 
+    @property
+    def unsettled(self) -> int:
+        """Events that were answered and wait for their step's stamps."""
+        return len(self._answered)
+
     def settle(self) -> None:
         """Takes apart whatever has come together meanwhile; the rest waits for its step."""
         for _ in range(len(self._answered)):
             event_ns, switch = self._answered.popleft()
-            step = self._steps.get(switch.observed_ns)
-            if step is None:
+            found = self._steps.get(switch.observed_ns)
+            if found is None:
                 self._answered.append((event_ns, switch))
                 continue
-            share = share_of(event_ns, switch, step, *self._conditions)
+            periods = self._policy_period_ns, self._tick_period_ns
+            share = share_of(event_ns, switch, *found, *periods, held_back=self._held_back)
             self.floor.record(share.floor_ns)
             self.own.record(share.own_ns)
         for _ in range(len(self._switches)):
             switch = self._switches.popleft()
-            step, arrival_ns = self._steps.get(switch.observed_ns), self._arrivals.get(switch.sensed_ns)
-            if step is None or arrival_ns is None:
+            found, arrival_ns = self._steps.get(switch.observed_ns), self._arrivals.get(switch.sensed_ns)
+            if found is None or arrival_ns is None:
                 self._switches.append(switch)
                 continue
-            for histogram, took_ns in zip(self.stages, stages_of(switch, step, arrival_ns), strict=True):
+            for histogram, took_ns in zip(self.stages, stages_of(switch, found[0], arrival_ns), strict=True):
                 histogram.record(took_ns)
 
     def _take(self, tick: Switch, mode: int, conditions: int) -> None:
@@ -234,6 +252,10 @@ def _slot_from(instant_ns: int, slot_ns: int, period_ns: int) -> int:
     return slot_ns - (slot_ns - instant_ns) // period_ns * period_ns
 
 
-def _shorten(kept: OrderedDict[int, StepStamps] | OrderedDict[int, int]) -> None:
+def _held_ns(step: StepStamps, held_back: bool) -> int:
+    return step.published_ns - step.fitted_ns if held_back else 0
+
+
+def _shorten(kept: OrderedDict[int, tuple[StepStamps, int]] | OrderedDict[int, int]) -> None:
     while len(kept) > KEPT:
         kept.popitem(last=False)

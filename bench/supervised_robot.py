@@ -97,5 +97,10 @@ def robot_at(hz: int, folder: Path) -> Path:
             lines.append(line)
     robot_file = folder / SHIPPED.name
     robot_file.write_text("\n".join(lines) + "\n")
-    load_robot(robot_file)
+    try:
+        load_robot(robot_file)
+    except ConfigError as error:
+        raise ConfigError(
+            error.problems, "--hz", "give a rate that the shipped robot's file could have"
+        ) from None
     return robot_file
