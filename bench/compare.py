@@ -97,33 +97,12 @@ def sentence(found: Sequence[Change]) -> str:
         for kind, word in (*HEADS.items(), (Kind.UNCHANGED, "unchanged"))
         if _count(found, kind) or kind in (*ALWAYS_WHOLE, Kind.UNCHANGED)
     )
-    grown = grown_function(found)
-    if grown is not None:
-        most = f"{grown.full_name} grew from {number(grown.before)} to {number(grown.after)} {grown.unit}"
-        return f"{counts}. {most}."
     worse = sorted((change for change in found if change.kind is Kind.WORSE), key=_weight, reverse=True)
     if not worse:
         return f"{counts}. Nothing got worse."
-    return f"{counts}. Worst: {worse[0].full_name}, {_change(worse[0])}."
-
-
-def grown_function(found: Sequence[Change]) -> Change | None:
-    """The count of instructions that grew where it happened, not what merely contains it.
-
-    A caller's count holds its callees', so all above a function grow with it by the same; the one itself grows by
-    the largest share.
-    """
-    grown = [
-        (change, change.after - change.before)
-        for change in found
-        if change.kind is Kind.WORSE
-        and change.unit == "instructions"
-        and change.before is not None
-        and change.after is not None
-    ]
-    most = max((by for _, by in grown), default=0.0)
-    here = [change for change, by in grown if by >= most / 2]
-    return max(here, key=lambda change: (_weight(change), len(change.name)), default=None)
+    worst = next((change for change in worse if change.functions), worse[0])
+    grown = f": {worst.functions}" if worst.functions else ""
+    return f"{counts}. Worst: {worst.full_name}, {_change(worst)}{grown}."
 
 
 def cautions(before: Result, after: Result) -> list[str]:
@@ -167,7 +146,7 @@ def _row(change: Change) -> tuple[str, str, str, str, str]:
         _figure(change.before, change.unit, change.floor_ratio_before),
         _figure(change.after, change.unit, change.floor_ratio_after),
         _change(change),
-        change.why,
+        f"{change.why}: {change.functions}" if change.functions else change.why,
     )
 
 

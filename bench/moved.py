@@ -1,11 +1,12 @@
 """What moved between two results, by a criterion that fits the figure. Pure: two results in, changes out.
 
 - A count, and whatever a suite on a manual clock says, moves with any change.
-- A figure with a 95 % interval moves when the two intervals of what is judged do not overlap.
-- A distribution's p50 and p99, where no figure with an interval stands for them: by a bootstrap of the ratio of
-  the two quantiles, each over its floor's where both sides have one; the records of all are drawn anew from their
+- A figure with a 95 % interval moves when the two intervals of what is judged do not overlap, and the figure itself
+  by ``LEAST``: an interval tells how well one run knows it, not what two runs of the same tree differ by.
+- A distribution's p50 and p99, where no figure with an interval stands for them and both sides have a floor: by a
+  bootstrap of the ratio of the two quantiles, each over its floor's; the records of all are drawn anew from their
   buckets. Wake-ups that follow each other are not independent and buckets are 3 % wide, so the interval must lie
-  beyond ``LEAST`` as well.
+  beyond ``LEAST``. Without a floor, its records tell of the machine's mood as much as of us: shown, not judged.
 - Anything else is shown and not judged; so is every figure with an interval from a live suite that the hypervisor
   disturbed on either side. But a figure that passed its limit and now fails is worse, whatever its kind.
 """
@@ -20,11 +21,15 @@ import msgspec
 import numpy as np
 
 from spinal.bench.disturbance import reason
+from spinal.bench.exact import baseline
+from spinal.bench.report.shapes import unfit
 from spinal.bench.result import Distribution, Metric, Result, SuiteResult, Verdict
 from spinal.bench.statistics import Array
 
 LOCK_STEP = frozenset({"exact", "seam", "task", "front"})
 """Suites on a manual clock or under an instruction counter: the same machine gives the same figures."""
+ON_A_CLOCK = ("installed.", "line.")
+"""Of the exact suite, what a running robot did: how often it polls its line is the line's doing."""
 COMPUTED_IN = frozenset({"ns", "us"})
 """Even there, what is told in these units is the machine's own time."""
 COUNTED_IN = frozenset(
@@ -67,6 +72,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
+    functions: str = ""
+    """Of a count of instructions: whose own changed most, with by how many."""
     why: str = ""
     """By what it was judged, or why not."""
 
@@ -96,7 +103,7 @@ def _of_suite(
         was, now = old.get(metric_name), new.get(metric_name)
         if ratios_only and not (_floored(was) and _floored(now)):
             continue
-        yield _of_metric(name, was, now, disturbed, ratios_only)
+        yield _of_metric(name, was, now, disturbed, ratios_only, _functions(metric_name, before, after))
     if before is not None and after is not None:
         judged = {one for one in new if one in old and _interval(new[one]) and _interval(old[one])}
         distributions = {one.name: one for one in before.distributions}
@@ -107,9 +114,9 @@ def _of_suite(
 
 
 def _of_metric(
-    suite: str, was: Metric | None, now: Metric | None, disturbed: str, ratios_only: bool
+    suite: str, was: Metric | None, now: Metric | None, disturbed: str, ratios_only: bool, named: str
 ) -> Change:
-    """One of the two is there."""
+    """One of the two is there. ``named``: the functions whose instructions changed."""
     there = now or was
     assert there is not None
     old, new = (metric.value if metric else None for metric in (was, now))
@@ -139,8 +146,18 @@ def _of_metric(
         floor_ratio_before=was.ratio if was and _compares_ratios(suite, was, ratios_only) else None,
         floor_ratio_after=now.ratio if now and _compares_ratios(suite, now, ratios_only) else None,
         ratio=ratio,
+        functions=named if kind in (Kind.WORSE, Kind.BETTER) else "",
         why=why,
     )
+
+
+def _functions(metric: str, before: SuiteResult | None, after: SuiteResult | None) -> str:
+    """Whose own instructions changed most, with by how many; "" where the files do not have them."""
+    if before is None or after is None:
+        return ""
+    whole = ([one for one in suite.curves if not unfit(one)] for suite in (before, after))
+    old, new = (baseline.functions(curves, metric) for curves in whole)
+    return baseline.moved(new, old, 0.0) if old and new else ""
 
 
 def _judge(suite: str, was: Metric, now: Metric, disturbed: str, ratios_only: bool) -> tuple[Kind, str]:
@@ -156,7 +173,7 @@ def _judge(suite: str, was: Metric, now: Metric, disturbed: str, ratios_only: bo
         return (
             (Kind.UNCHANGED, "")
             if same
-            else (_direction(now, after > before), f"{after - before:+,.6g}: any change counts")
+            else (_direction(now, after > before), f"{after - before:+,.6g}, any change counts")
         )
     ends = _interval(was), _interval(now)
     if ends[0] is None or ends[1] is None:
@@ -164,6 +181,8 @@ def _judge(suite: str, was: Metric, now: Metric, disturbed: str, ratios_only: bo
     if disturbed:
         return Kind.UNJUDGED, disturbed
     (old_low, old_high), (new_low, new_high) = ends[0], ends[1]
+    if max(abs(before), abs(after)) < LEAST * min(abs(before), abs(after)) and before * after > 0:
+        return Kind.UNCHANGED, ""
     if new_low > old_high:
         return _direction(now, more=True), _intervals(ends[0], ends[1])
     if new_high < old_low:
@@ -198,7 +217,9 @@ def _of_distribution(
             yield Change(suite=suite, name=label, unit=now.unit, kind=Kind.UNJUDGED, why=why)
             continue
         kind = Kind.WORSE if low > LEAST else Kind.BETTER if high < 1 / LEAST else Kind.UNCHANGED
-        over = "over its floor's" if floored else "without a floor"
+        by = "over its floor's, bootstrap"
+        if not floored:
+            kind, by = (Kind.UNJUDGED if kind is not Kind.UNCHANGED else kind), "no floor beside it"
         yield Change(
             suite=suite,
             name=label,
@@ -211,7 +232,7 @@ def _of_distribution(
             ratio=middle,
             low=low,
             high=high,
-            why=f"quantile {over}, bootstrap",
+            why=by,
         )
 
 
@@ -280,7 +301,8 @@ def _incomparable(was: Distribution, now: Distribution) -> str:
 
 
 def _exact(suite: str, metric: Metric) -> bool:
-    if metric.low is not None or metric.unit in COMPUTED_IN:
+    live = suite == "exact" and metric.name.startswith(ON_A_CLOCK)
+    if live or metric.low is not None or metric.unit in COMPUTED_IN:
         return False
     counted = metric.unit in COUNTED_IN or COUNTED_IN.intersection(metric.name.split("."))
     return suite in LOCK_STEP or bool(counted)

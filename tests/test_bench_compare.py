@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from spinal.bench import judge
-from spinal.bench.compare import grown_function, report, sentence
+from spinal.bench.compare import report, sentence
 from spinal.bench.moved import LEAST, Kind, changes, quantile_ratio
 from spinal.bench.result import Distribution, Disturbance, Metric, SuiteResult, Verdict, save
 from spinal.bench.statistics import Ratio, quantile
@@ -139,13 +139,19 @@ def test_a_distribution_moves_by_the_bootstrap_of_its_quantiles():
         ]
         return {change.kind for change in found}
 
-    assert kinds(held(calm), held(same)) == {Kind.UNCHANGED}
-    assert kinds(held(calm), held(slow)) == {Kind.WORSE}
-    assert kinds(held(slow), held(calm)) == {Kind.BETTER}
-    floor_calm, floor_slow = samples.lateness(4, 35.0), samples.lateness(5, 42.0)
-    assert kinds(held(calm, floor=floor_calm), held(slow, floor=floor_slow)) == {Kind.UNCHANGED}
-    assert kinds(held(calm, floor=floor_calm), held(slow, floor=floor_calm)) == {Kind.WORSE}
-    assert kinds(held(calm, floor=floor_calm), held(slow)) == {Kind.WORSE}
+    floor, slow_floor = samples.lateness(4, 35.0), samples.lateness(5, 42.0)
+    assert kinds(held(calm, floor=floor), held(same, floor=floor)) == {Kind.UNCHANGED}
+    assert kinds(held(calm, floor=floor), held(slow, floor=floor)) == {Kind.WORSE}
+    assert kinds(held(slow, floor=floor), held(calm, floor=floor)) == {Kind.BETTER}
+    assert kinds(held(calm, floor=floor), held(slow, floor=slow_floor)) == {Kind.UNCHANGED}
+
+
+def test_a_distribution_without_a_floor_is_shown_and_not_judged():
+    calm, slow, floor = (samples.lateness(seed, p50) for seed, p50 in ((1, 40.0), (3, 48.0), (4, 35.0)))
+    for one in (held(slow), held(slow, floor=floor)):
+        found = changes(result("tick", distributions=[held(calm)]), result("tick", distributions=[one]))
+        assert {(change.kind, change.why) for change in found} == {(Kind.UNJUDGED, "no floor beside it")}
+        assert all(change.low > 1.1 for change in found)
 
 
 def test_the_bootstrap_agrees_with_the_quantiles_and_covers_the_truth():
@@ -165,14 +171,15 @@ def test_the_bootstrap_agrees_with_the_quantiles_and_covers_the_truth():
 
 
 def test_a_change_below_what_buckets_can_tell_is_none():
-    many = [int(count) * 1000 for count in samples.lateness(1, 40.0, stalled=0.0)]
-    edges = [edge * (1 + (LEAST - 1) / 2) for edge in samples.EDGES_US]
+    values = np.random.default_rng(1).lognormal(np.log(40.0), 0.35, 200_000)
+    floor = samples.buckets(values)
     before, after = (
-        result("tick", distributions=[held(many)]),
-        result("tick", distributions=[held(many, edges=edges)]),
+        result("tick", distributions=[held(samples.buckets(values * by), floor=floor)])
+        for by in (1.0, 1 + (LEAST - 1) / 2)
     )
-    assert {change.kind for change in changes(before, after)} == {Kind.UNCHANGED}
-    assert all(change.low > 1.0 for change in changes(before, after))
+    p50, _ = changes(before, after)
+    assert p50.kind is Kind.UNCHANGED
+    assert p50.low > 1.0
 
 
 @pytest.mark.parametrize(
@@ -193,7 +200,8 @@ def test_a_distribution_that_tells_nothing_is_not_judged(distribution, why):
 
 def test_from_nothing_there_is_no_ratio():
     nothing, some = (
-        result("tick", distributions=[one]) for one in (held([5000], edges=[0.0]), held([5000], edges=[1.0]))
+        result("tick", distributions=[held([held_here, 5000 - held_here], edges=[0.0, 1.0], floor=[0, 5000])])
+        for held_here in (5000, 0)
     )
     assert {(change.kind, change.why) for change in changes(nothing, some)} == {
         (Kind.UNJUDGED, "a quantile is 0")
@@ -202,8 +210,11 @@ def test_from_nothing_there_is_no_ratio():
 
 
 def test_a_figure_with_an_interval_stands_for_its_quantile():
-    before = result("tick", sliced(1.0), distributions=[held(samples.lateness(1, 40.0))])
-    after = result("tick", sliced(1.0), distributions=[held(samples.lateness(2, 60.0))])
+    floor = samples.lateness(3, 35.0)
+    before, after = (
+        result("tick", sliced(1.0), distributions=[held(samples.lateness(1, p50), floor=floor)])
+        for p50 in (40.0, 60.0)
+    )
     found = {change.name: change.kind for change in changes(before, after)}
     assert found == {"late_us.p99": Kind.UNCHANGED, "late_us.p50 of the distribution": Kind.WORSE}
 
@@ -220,37 +231,33 @@ def test_the_command_names_the_function_that_grew_and_leaves_with_one(tmp_path, 
     )
     assert main(words) == 1
     said = capsys.readouterr().out
-    assert (
-        "exact.tick.instructions.limiter_step grew from 2,100 to 4,688 instructions." in said.split("\n")[0]
-    )
-    assert "10 slower or worse, 0 faster or better" in said
-    assert "+2,588: any change counts" in said
+    first = said.split("\n")[0]
+    assert "9 slower or worse, 0 faster or better" in first
+    assert first.endswith("Worst: exact.instructions.6_joints.plain, 1.27x: sp_limiter_step +2,588.")
+    assert "+2,588, any change counts: sp_limiter_step +2,588" in said
     assert "tick.1000hz.idle.late_us.p50" in said
     assert main(list(reversed_files(words))) == 0
-    assert "0 slower or worse, 10 faster or better" in capsys.readouterr().out
+    assert "0 slower or worse, 9 faster or better" in capsys.readouterr().out
 
 
 def reversed_files(words):
     return *words[:2], words[3], words[2]
 
 
-def test_a_caller_is_not_named_for_what_its_callee_grew():
-    def counted(leaf):
-        names = {"loop_tick": 5_000, "plan": 3_000, "limiter_step": 1_000, "bus_write": 1_500}
-        grown = {"loop_tick", "plan", "limiter_step"}
-        return [
-            judge.exact(
-                f"6j.tick.{name}",
-                "instructions",
-                float(n + leaf * (name in grown) + 3 * (name == "bus_write")),
-            )
-            if leaf
-            else judge.exact(f"6j.tick.{name}", "instructions", float(n))
-            for name, n in names.items()
-        ]
+def test_functions_are_named_only_where_both_files_have_them_whole():
+    grown = samples.exact(12_000.0)
+    (curve,) = grown.curves
+    broken = msgspec.structs.replace(curve, lines={"sp_loop_tick": []})
+    for curves in ([], [broken]):
+        after = samples.full(exact=msgspec.structs.replace(grown, curves=curves))
+        worse = [change for change in changes(samples.full(), after) if change.kind is Kind.WORSE]
+        assert [(change.name, change.functions) for change in worse] == [("instructions.6_joints.plain", "")]
 
-    found = changes(result("exact", *counted(0)), result("exact", *counted(400)))
-    assert grown_function(found).name == "6j.tick.limiter_step"
+
+def test_what_a_running_robot_did_on_its_line_is_no_exact_count():
+    line = judge.exact("line.system_calls.bus", "calls/tick", 20.2)
+    change = only(result("exact", line), result("exact", msgspec.structs.replace(line, value=20.3)))
+    assert change.kind is Kind.UNJUDGED
 
 
 def test_nothing_moved_says_so(tmp_path, capsys):
@@ -265,8 +272,9 @@ def test_json_for_machines(tmp_path, capsys):
     assert main([*kept(tmp_path, samples.full(), after), "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] is False
-    assert found["counts"]["worse"] == 2
-    grown = next(change for change in found["changes"] if change["name"] == "tick.instructions")
+    assert found["counts"]["worse"] == 1
+    (grown,) = found["changes"]
+    assert grown["functions"] == "sp_limiter_step +2,588"
     assert (grown["before"], grown["after"], grown["kind"]) == (9_412.0, 12_000.0, "worse")
 
 

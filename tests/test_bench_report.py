@@ -139,7 +139,7 @@ def test_failing_rows_come_first_and_what_failed_is_drawn_first(whole):
 def test_every_picture_has_words_and_every_table_its_headers(whole):
     parsed, _, drawn, folder = whole
     images = parsed.all("img")
-    assert len(images) == drawn == len(list(folder.glob("*.png"))) == 13
+    assert len(images) == drawn == len(list(folder.glob("*.png"))) == 14
     for image in images:
         assert len(image["alt"]) > 60
     assert sum("scope" in attrs for attrs in parsed.all("th")) == len(parsed.all("th"))
