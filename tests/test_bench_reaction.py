@@ -181,6 +181,18 @@ def test_a_robot_that_does_not_run_has_no_events_and_no_first_action():
     assert stages.first_action_ns is None
 
 
+def test_an_event_before_a_hold_is_not_answered_behind_it():
+    records, steps, samples = live_stamps()
+    for begin in range(1003, 4000, 307):
+        held = slice(begin, begin + 200)
+        records["mode"][held] = layout.MODE_HOLDING
+        for name in ("observation_stamp_ns", "sensor_stamp_ns"):
+            records[name][held] = records[name][begin - 1]
+    stages = taken(records, steps, samples)
+    assert stages.in_force.max_ns < POLICY_NS + 2 * TICK_NS
+    assert stages.with_sensor.max_ns < POLICY_NS + 2 * TICK_NS + SENSOR
+
+
 def test_the_first_action_counts_from_permission():
     records, steps, samples = live_stamps(200)
     records["mode"][:50] = layout.MODE_READY
