@@ -80,46 +80,56 @@ static int decays_inside(double d, double v, double a, double T, double accelera
     return 1;
 }
 
+/* What is commanded less what the new spline wants, at `at_ns`. Grippers have none. */
+static void find_mismatch(const sp_trajectory *path, const sp_motion *motion, const sp_joint_kind *kinds,
+                          int64_t at_ns, sp_motion *mismatch)
+{
+    for (int joint = 0; joint < path->joint_count; joint++) {
+        if (kinds[joint] != SP_JOINT_ARM)
+            continue;
+        sp_motion goal = sp_trajectory_spline(path, joint, at_ns);
+        mismatch[joint] = (sp_motion){motion[joint].position - goal.position, motion[joint].velocity - goal.velocity,
+                                      motion[joint].acceleration - goal.acceleration};
+    }
+}
+
 /* The shortest of BLENDS + 1 times from `shortest` to `longest`, evenly spaced as ratios, in which every joint's
- * mismatch with `motion` can decay; the longest if none will do. */
-static double blend_seconds(const sp_trajectory *path, const sp_motion *motion, const sp_limits *limits,
-                            const sp_joint_kind *kinds, int64_t switch_ns)
+ * mismatch can decay; the longest if none will do. A joint that refuses one time is the first to be asked about
+ * the next, as it is the likeliest to refuse again; all are asked about the one that is taken, since a longer
+ * time need not suit a joint that a shorter one did. */
+static double blend_seconds(const sp_trajectory *path, const sp_motion *mismatch, const sp_limits *limits,
+                            const sp_joint_kind *kinds)
 {
     double blend = fmax(path->blend_min_ns, 1000) * NS, longest = fmax(path->blend_max_ns * NS, blend);
     double ratio = pow(longest / blend, 1.0 / BLENDS);
-    int left = BLENDS;
-    for (int joint = 0; joint < path->joint_count && left > 0; joint++) {
-        if (kinds[joint] != SP_JOINT_ARM)
-            continue;
-        sp_motion goal = sp_trajectory_spline(path, joint, switch_ns);
-        double d = motion[joint].position - goal.position, v = motion[joint].velocity - goal.velocity;
-        double a = motion[joint].acceleration - goal.acceleration;
-        double acceleration = path->blend_share * limits[joint].acceleration;
-        double jerk = path->blend_share * limits[joint].jerk;
-        if (!decays_inside(d, v, a, blend, acceleration, jerk)) {
+    int left = BLENDS, joint = 0;
+    for (int agreed = 0; agreed < path->joint_count && left > 0;) {
+        const sp_motion *m = &mismatch[joint];
+        if (kinds[joint] == SP_JOINT_ARM &&
+            !decays_inside(m->position, m->velocity, m->acceleration, blend,
+                           path->blend_share * limits[joint].acceleration, path->blend_share * limits[joint].jerk)) {
             blend *= ratio;
             left--;
-            joint = -1; /* once more from the first: a longer blend need not suit the joints before */
+            agreed = 0;
+        } else {
+            agreed++;
+            joint = joint + 1 < path->joint_count ? joint + 1 : 0;
         }
     }
     return left > 0 ? blend : longest;
 }
 
-/* The quintic that takes the mismatch with `motion` at `at_ns` to zero in `blend_ns`. */
-static void solve_decay(sp_active *active, const sp_motion *motion, const sp_joint_kind *kinds, int64_t at_ns,
+/* The quintic that takes the mismatch at `at_ns` to zero in `blend_ns`. */
+static void solve_decay(sp_active *active, const sp_motion *mismatch, const sp_joint_kind *kinds, int64_t at_ns,
                         int64_t blend_ns)
 {
-    const sp_trajectory *path = &active->path;
     active->switch_ns = at_ns;
     active->blend_ns = blend_ns < 1 ? 1 : blend_ns;
     double T = active->blend_ns * NS;
-    for (int joint = 0; joint < path->joint_count; joint++) {
+    for (int joint = 0; joint < active->path.joint_count; joint++) {
         if (kinds[joint] != SP_JOINT_ARM)
             continue;
-        sp_motion goal = sp_trajectory_spline(path, joint, at_ns);
-        double d = motion[joint].position - goal.position;
-        double v = (motion[joint].velocity - goal.velocity) * T;
-        double a = (motion[joint].acceleration - goal.acceleration) * T * T;
+        double d = mismatch[joint].position, v = mismatch[joint].velocity * T, a = mismatch[joint].acceleration * T * T;
         active->decay[0][joint] = d;
         active->decay[1][joint] = v;
         active->decay[2][joint] = a / 2;
@@ -132,16 +142,20 @@ static void solve_decay(sp_active *active, const sp_motion *motion, const sp_joi
 void sp_trajectory_hand_off(sp_active *active, const sp_motion *motion, const sp_limits *limits,
                             const sp_joint_kind *kinds, int64_t switch_ns)
 {
-    double blend_s = blend_seconds(&active->path, motion, limits, kinds, switch_ns);
-    solve_decay(active, motion, kinds, switch_ns, llrint(blend_s / NS));
+    sp_motion mismatch[SP_MAX_JOINTS];
+    find_mismatch(&active->path, motion, kinds, switch_ns, mismatch);
+    double blend_s = blend_seconds(&active->path, mismatch, limits, kinds);
+    solve_decay(active, mismatch, kinds, switch_ns, llrint(blend_s / NS));
 }
 
 void sp_trajectory_resume(sp_active *active, const sp_motion *motion, const sp_joint_kind *kinds, int64_t at_ns,
                           int64_t blend_end_ns)
 {
+    sp_motion mismatch[SP_MAX_JOINTS];
+    find_mismatch(&active->path, motion, kinds, at_ns, mismatch);
     /* Less than a microsecond left: nothing to decay, and nothing to divide by. */
     int64_t left_ns = blend_end_ns - at_ns;
-    solve_decay(active, motion, kinds, at_ns, left_ns < 1000 ? 1 : left_ns);
+    solve_decay(active, mismatch, kinds, at_ns, left_ns < 1000 ? 1 : left_ns);
 }
 
 sp_motion sp_trajectory_sample(const sp_active *active, int joint, sp_joint_kind kind, int64_t t_ns)
