@@ -386,6 +386,7 @@ def test_ours_is_drawn_however_many_others_there_are():
     lines = {f"other{n}": [1.0, 2.0] for n in range(30)} | {"spinal": [1.0, 2.0]}
     assert "spinal" in shapes.drawn(lines)
     assert len(shapes.drawn(lines)) == shapes.MOST_LINES
+    assert "large" in shapes.drawn(lines | {"large": [-9.0, 0.0]})
 
 
 def test_margins_are_shares_of_the_limit_over_it_also_where_higher_is_better():
@@ -395,10 +396,12 @@ def test_margins_are_shares_of_the_limit_over_it_also_where_higher_is_better():
         judge.exact("none", "", 0.0, 0.0),
         judge.exact("shown", "", 3.0),
     ]
-    rows = words.margins(samples.full(exact=SuiteResult(metrics=metrics)), 100)
-    shares = {row.name: row.share for row in rows if row.name.startswith("exact.")}
-    assert shares == pytest.approx({"exact.gain": 2.0, "exact.fast": 1.2})
-    assert [row.share for row in rows] == sorted((row.share for row in rows), reverse=True)
+    rows = words.margins(samples.full(step=SuiteResult(metrics=metrics)), 100)
+    shares = {row.name: row.share for row in rows if row.name.startswith("step.")}
+    assert shares == pytest.approx({"step.gain": 2.0, "step.fast": 1.2})
+    assert [row.verdict for row in rows[:3]] == [Verdict.FAIL] * 3
+    assert [row.share for row in rows[3:]] == sorted((row.share for row in rows[3:]), reverse=True)
+    assert not any(row.name.startswith("exact.") for row in rows)
     assert len(words.margins(samples.full(), 3)) == 3
 
 

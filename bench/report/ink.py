@@ -29,6 +29,8 @@ HEAD_IN, PANEL_HEAD_IN = 0.75, 0.98
 """Of every picture: the two lines of its title, and a third where panels have titles of their own."""
 LABEL_PT = 12.0
 FEW_DECADES = 1.8
+TITLE_FITS = 84
+"""Signs of a title; a longer one is set smaller."""
 
 INK = "#1d2733"
 FAINT = "#69737f"
@@ -36,7 +38,7 @@ GRID = "#e4e7eb"
 OURS = "#1660c4"
 PALE = "#8fb2e3"
 FLOOR = "#8b95a1"
-OTHERS = ("#c2570c", "#0d8a6a", "#8a3fb0", "#a8780a", "#b3264d", "#2b8fb0", "#5d6b1e")
+OTHERS = ("#c2570c", "#0d8a6a", "#8a3fb0", "#a8780a", "#b3264d", "#2b8fb0", "#5d6b1e", "#d1527f")
 PASSED, OPEN, FAILED = OURS, "#b07400", "#c4231c"
 
 QUANTILES = (OURS, "#6f9fe0", "#a9c6ee", "#cfdff5")
@@ -81,9 +83,16 @@ def canvas(height_in: float, title: str, below: str = "") -> Figure:
     """An empty picture: the title says what to see, the line below it what it is."""
     figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI)
     FigureCanvasAgg(figure)
-    left = 0.02
+    left, head = 0.02, plain(title, 130) or "-"
     figure.text(
-        left, 1 - 0.17 / height_in, plain(title, 110), ha="left", va="top", size=12, weight="bold", color=INK
+        left,
+        1 - 0.17 / height_in,
+        head,
+        ha="left",
+        va="top",
+        size=12 * min(1.0, TITLE_FITS / len(head)),
+        weight="bold",
+        color=INK,
     )
     if below:
         figure.text(left, 1 - 0.43 / height_in, plain(below, 140), ha="left", va="top", size=9, color=FAINT)

@@ -40,7 +40,8 @@ def curves(group: Sequence[Curve]) -> Figure:
             "hspace": 0.16,
         },
     )
-    colours = ink.inks(list(dict.fromkeys(name for curve in group for name in shapes.bands(curve.lines)[0])))
+    names = [name for curve in group for name in shapes.drawn(shapes.bands(curve.lines)[0])]
+    colours = ink.inks(list(dict.fromkeys(names)))
     for axes, curve in zip(together[:, 0], group, strict=True):
         ends = _lines(axes, curve, colours)
         if len(ends) > 1 and curve is group[0]:

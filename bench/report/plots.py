@@ -12,10 +12,11 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from spinal.bench.report import ink, shapes
 from spinal.bench.report.text import NS, duration, plain, subject
 from spinal.bench.report.words import Margin, of_distribution, of_margins, of_waterfall
+from spinal.bench.report.words import share as share_of
 from spinal.bench.result import Distribution, Verdict, Waterfall
 
 WAITS = "#c9cfd6"
-SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 100.0)
+SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 def distribution(it: Distribution) -> Figure:
@@ -83,12 +84,12 @@ def margins(rows: Sequence[Margin]) -> Figure:
         colour, marker = looks[row.verdict]
         share = min(max(row.share, least), most)
         axes.plot([max(row.low, least), min(row.high, most)], [at, at], color=colour, linewidth=2, alpha=0.45)
-        marker = marker if row.share >= least else "<"
+        marker = "<" if row.share < least else ">" if row.share > most else marker
         face = "white" if row.verdict is Verdict.INCONCLUSIVE else colour
         axes.plot(
             [share], [at], marker=marker, color=colour, markerfacecolor=face, markersize=6.5, linestyle="none"
         )
-        said = f"{row.share * 100:.3g} %" + ("" if row.verdict is Verdict.PASS else f"  {row.verdict}")
+        said = share_of(row.share) + ("" if row.verdict is Verdict.PASS else f"  {row.verdict}")
         axes.text(
             1.02,
             at,

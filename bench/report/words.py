@@ -15,6 +15,7 @@ from spinal.bench.statistics import quantile
 from spinal.bench.table import number
 
 MOST_SAID = 6
+EXACT = "exact"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,14 @@ def _what_to_see(curve: Curve, in_time: bool) -> str:
         ends = [(line, values[-1]) for line, values in reached]
         head = f"{name} at {number(curve.x[-1])} {unit_sign(curve.x_unit) or plain(curve.x_name, 40)}"
     ordered = sorted(ends, key=lambda one: one[1])
-    chosen = ordered if len(ordered) <= 3 else [ordered[0], ordered[-1]]
+    if len(ordered) > shapes.MOST_LINES:
+        chosen = ordered[:-4:-1]
+    else:
+        chosen = [
+            one
+            for one in ordered
+            if one in (ordered[0], ordered[-1]) or len(ordered) <= 3 or shapes.is_ours(one[0])
+        ]
     listed = ", ".join(f"{plain(line, 26)} {number(value)}" for line, value in chosen)
     return f"{head}: {listed} {unit_sign(curve.y_unit)}".strip()
 
@@ -137,19 +145,27 @@ def _reached(curve: Curve) -> list[tuple[str, list[float]]]:
 
 def of_margins(rows: Sequence[Margin]) -> Words:
     """Which is nearest to its limit."""
-    over = [row for row in rows if row.share > 1]
-    nearest = rows[0]
-    at = f"{plain(nearest.name, 60)} at {nearest.share * 100:.3g} %"
-    title = f"{len(over)} over the limit, furthest {at}" if over else f"All inside their limits, nearest {at}"
-    listed = "; ".join(f"{plain(row.name, 80)} {row.share * 100:.3g} %, {row.verdict}" for row in rows)
+    failed = sum(row.verdict is Verdict.FAIL for row in rows)
+    nearest = next((row for row in rows if row.verdict is not Verdict.INCONCLUSIVE), rows[0])
+    at = f"{plain(nearest.name, 60)} at {share(nearest.share)}"
+    title = (
+        f"{failed} over the limit, furthest {at}" if failed else f"No figure is over its limit, nearest {at}"
+    )
+    listed = "; ".join(f"{plain(row.name, 80)} {share(row.share)}, {row.verdict}" for row in rows)
     below = "Judged figures as shares of their limits, with 95 % intervals; left is better"
     return Words(title, below, f"Judged figures as shares of their limits: {listed}.")
 
 
-def margins(result: Result, most: int) -> list[Margin]:
-    """The ``most`` judged figures that are nearest to their limits or over them, the worst first.
+def share(of_limit: float) -> str:
+    """``86.2 %``; what is many times the limit without digits that nobody reads."""
+    return f"{of_limit * 100:.3g} %" if of_limit < 1 else f"{of_limit * 100:,.0f} %"
 
-    Counts with the limit 0 have no share of it, and are left out.
+
+def margins(result: Result, most: int) -> list[Margin]:
+    """The ``most`` judged figures that failed, or else are nearest to their limits, the worst first.
+
+    Left out: counts with the limit 0, which have no share of it; and exact figures that passed, as their limits are
+    what was accepted before and a little, so that all of them are always near.
     """
     rows = [
         row
@@ -157,7 +173,7 @@ def margins(result: Result, most: int) -> list[Margin]:
         for metric in suite.metrics
         if (row := _margin(name, metric)) is not None
     ]
-    return sorted(rows, key=lambda row: -row.share)[:most]
+    return sorted(rows, key=lambda row: (row.verdict is not Verdict.FAIL, -row.share))[:most]
 
 
 def tally(metrics: Sequence[Metric]) -> str:
@@ -184,7 +200,8 @@ def interval(metric: Metric) -> str:
 
 def _margin(suite: str, metric: Metric) -> Margin | None:
     judged, limit = metric.judged, metric.limit
-    shown = metric.verdict in (Verdict.PASS, Verdict.FAIL, Verdict.INCONCLUSIVE)
+    judged_ones = (Verdict.FAIL, Verdict.INCONCLUSIVE, *(() if suite == EXACT else (Verdict.PASS,)))
+    shown = metric.verdict in judged_ones
     if not shown or judged is None or limit is None or not (_positive(judged) and _positive(limit)):
         return None
     low = metric.low if metric.low is not None and _positive(metric.low) else judged
