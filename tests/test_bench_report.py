@@ -102,7 +102,7 @@ def test_it_opens_with_the_verdict_the_machine_and_where_it_comes_from(whole):
         "Some Processor 3000, 2 cores, 7.8 GiB, x86_64",
         "6.1.0-rt, not PREEMPT_RT",
         "fifo, timer_slack; refused: mlock: RLIMIT_MEMLOCK is 8 MiB",
-        "virtual machine: QEMU",
+        "yes: QEMU",
         "performance",
         "gcc 12.2.0, optimised",
         "onnxruntime 1.22.0: CPUExecutionProvider",

@@ -83,7 +83,7 @@ def _head(result: Result, missing: str) -> str:
         "granted": f"{', '.join(granted[:20]) or 'nothing'}"
         + (f"; refused: {'; '.join(refused[:20])}" if refused else ""),
         "governor": machine.governor,
-        "virtual": f"virtual machine: {machine.virtual}" if machine.virtual else "no: bare metal",
+        "virtual": _virtual(machine.virtual),
         "python": machine.python,
         "native core": machine.compiler,
         "inference": f"{machine.onnxruntime}: {', '.join(machine.providers[:20]) or 'no providers'}",
@@ -105,6 +105,12 @@ def _head(result: Result, missing: str) -> str:
         f'<dl class="facts">\n{rows}\n</dl>\n{lacking}'
         f'<nav aria-label="Suites">\n<ul>\n{links}\n</ul>\n</nav>\n{others}'
     )
+
+
+def _virtual(by: str) -> str:
+    if not by:
+        return "no: bare metal"
+    return "yes" if by == "virtual" else f"yes: {by}"
 
 
 def _class(result: Result) -> str:
@@ -183,7 +189,7 @@ def _table(metrics: Sequence[Metric], caption: str) -> str:
     columns = COLUMNS if explained else COLUMNS[:-1]
     right = {"value", "floor", "ratio", "limit"}
     head = "".join(
-        f'<th scope="col"{" class=figure" if column in right else ""}>{column}</th>' for column in columns
+        f'<th scope="col"{' class="figure"' if column in right else ""}>{column}</th>' for column in columns
     )
     rows = "\n".join(_row(metric, explained) for metric in metrics)
     return (
