@@ -188,9 +188,8 @@ def _table(metrics: Sequence[Metric], caption: str) -> str:
     explained = any(metric.why for metric in metrics)
     columns = COLUMNS if explained else COLUMNS[:-1]
     right = {"value", "floor", "ratio", "limit"}
-    head = "".join(
-        f'<th scope="col"{' class="figure"' if column in right else ""}>{column}</th>' for column in columns
-    )
+    tones = {column: ' class="figure"' if column in right else "" for column in columns}
+    head = "".join(f'<th scope="col"{tones[column]}>{column}</th>' for column in columns)
     rows = "\n".join(_row(metric, explained) for metric in metrics)
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{_say(caption)}"><table>\n'
