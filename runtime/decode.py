@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spinal.native.tensor import to_actions
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.types import Chunk, Observation
 
@@ -18,10 +19,8 @@ def decode_chunk(output: NDArray[np.float32], observation: Observation, step_ns:
 
     Raises PolicyError when a number is not finite: the old trajectory stays in force then.
     """
-    actions = output[0].astype(np.float64)
-    given = len(observation.ahead)
-    actions[:given] = observation.ahead
-    if not np.isfinite(actions).all():
+    actions = to_actions(output, observation.ahead)
+    if actions is None:
         raise PolicyError(
             "the model answered numbers that are not finite",
             hint="the arm keeps its old chunk and holds at its end; check the model and its inputs",
@@ -32,6 +31,6 @@ def decode_chunk(output: NDArray[np.float32], observation: Observation, step_ns:
         first_ns=observation.stamp_ns + step_ns,
         step_ns=step_ns,
         actions=actions,
-        given=given,
+        given=len(observation.ahead),
         decoder="chunk",
     )

@@ -17,7 +17,7 @@ import contextlib
 import ctypes
 import gc
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
@@ -30,12 +30,13 @@ from numpy.typing import NDArray
 from spinal.bench.machine import ROOT
 from spinal.native import layout
 from spinal.native.shared import Mailbox
+from spinal.native.tensor import TensorInput
 from spinal.native.trajectory import ActiveTrajectory
 from spinal.runtime import segments
 from spinal.runtime.config import load_robot
 from spinal.runtime.config.card import PolicyCard, load_card
 from spinal.runtime.config.robot import RobotConfig
-from spinal.runtime.policy import forecast
+from spinal.runtime.policy import forecast, step
 from spinal.runtime.policy.observe import Observer, pose_inputs
 from spinal.runtime.policy.session import Session
 from spinal.runtime.policy.step import Execution, PolicyStep
@@ -87,9 +88,10 @@ class ObservationPath:
             states = StateReader(self._made[Writer.CONTROLLER], joints)
             streams = pose_inputs(robot, self._made[Writer.SIM], segments.SIM_POSE)
         self.observer = Observer(states, streams, 1000 * MS, self._forecast)
-        self._inputs = _Inputs(card, self.counted)
+        self._session = _Session(card)
         execution = Execution.of(robot, card.chunk.step_ms * MS)
-        self.step = PolicyStep(card, cast(Session, self._inputs), execution)
+        with mock.patch.object(step, "TensorInput", self._input):
+            self.step = PolicyStep(card, cast(Session, self._session), execution)
         self._now_ns = NOW_NS
         self._number = 0
 
@@ -133,9 +135,9 @@ class ObservationPath:
 
     def _answer(self, observation: Observation) -> None:
         """A trajectory that the next state names."""
-        self._inputs.answers = True
+        self._session.answers = True
         chunk = self.step.infer(observation)
-        self._inputs.answers = False
+        self._session.answers = False
         path = self.step.execution.trajectory(chunk, observation.command, self._now_ns, MS)
         self._number += 1
         self._forecast.published(self._number, path, self._now_ns)
@@ -147,6 +149,9 @@ class ObservationPath:
 
     def _mailbox(self, *arguments: Any) -> Any:
         return _Mailbox(Mailbox(*arguments), self.counted)
+
+    def _input(self, buffer: NDArray[np.float32]) -> Any:
+        return _Input(TensorInput(buffer), buffer.nbytes, self.counted)
 
     def _native(self, head: Any, *arguments: Any) -> ActiveTrajectory:
         self.counted.native += sum(one.nbytes for one in arguments if isinstance(one, np.ndarray))
@@ -175,27 +180,24 @@ class _Inferring(Exception):  # noqa: N818 - no error: the inputs are filled, an
     pass
 
 
-@dataclass
-class _Inputs:
+class _Input:
+    """A model's input; whatever is called of it writes all of it."""
+
+    def __init__(self, real: TensorInput, size: int, counted: Written) -> None:
+        self._real, self._size, self._counted = real, size, counted
+
+    def __getattr__(self, name: str) -> Any:
+        self._counted.inputs += self._size
+        return getattr(self._real, name)
+
+
+class _Session:
     """Stands in for a session: its fixed buffers, and no model."""
 
-    card: PolicyCard
-    counted: Written
-    answers: bool = False
-    output: NDArray[np.float32] = field(init=False)
-    _buffers: dict[str, NDArray[np.float32]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._buffers = {tensor.name: np.zeros(tensor.shape, np.float32) for tensor in self.card.inputs}
-        self.output = np.zeros(self.card.output.shape, np.float32)
-
-    @property
-    def inputs(self) -> _Inputs:
-        return self
-
-    def __getitem__(self, name: str) -> NDArray[np.float32]:
-        self.counted.inputs += self._buffers[name].nbytes
-        return self._buffers[name]
+    def __init__(self, card: PolicyCard) -> None:
+        self.answers = False
+        self.inputs = {tensor.name: np.zeros(tensor.shape, np.float32) for tensor in card.inputs}
+        self.output = np.zeros(card.output.shape, np.float32)
 
     def run(self) -> None:
         if not self.answers:

@@ -8,12 +8,13 @@ for it: the steps that lie inside the measured delay, and no more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spinal.native import clock
+from spinal.native.tensor import TensorInput
 from spinal.runtime.config.card import PolicyCard
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import decode_chunk
@@ -79,8 +80,15 @@ class Execution:
         )
 
 
+Fill = Callable[[Observation], None]
+
+
 class PolicyStep:
-    """A model, its card, and how its chunks are executed. One thread; ``seed`` feeds a ``normal`` noise."""
+    """A model, its card, and how its chunks are executed. One thread; ``seed`` feeds a ``normal`` noise.
+
+    Who fills which of the session's buffers is settled once: at 50 Hz caches are cold, and each look-up by name
+    would be paid in every step.
+    """
 
     def __init__(self, card: PolicyCard, session: Session, execution: Execution, seed: int = 0) -> None:
         self.card = card
@@ -88,6 +96,7 @@ class PolicyStep:
         self.run_ns = (0, 0)
         """When the model's last run began and ended."""
         self._session = session
+        self._fills = [self._fill(t.stream, TensorInput(session.inputs[t.name])) for t in card.inputs]
         self.restart(seed)
 
     def restart(self, seed: int) -> None:
@@ -102,42 +111,39 @@ class PolicyStep:
 
     def infer(self, observation: Observation) -> Chunk:
         """The chunk that answers ``observation``. Raises PolicyError for an answer that is not finite."""
-        prefix, mask = self._prefix(observation)
-        for tensor in self.card.inputs:
-            self._session.inputs[tensor.name][...] = self._value(tensor.stream, observation, prefix, mask)
+        for fill in self._fills:
+            fill(observation)
         began_ns = clock.now_ns()
         self._session.run()
         self.run_ns = (began_ns, clock.now_ns())
         return decode_chunk(self._session.output, observation, self.execution.step_ns)
 
-    def _value(
-        self, stream: str, observation: Observation, prefix: Array, mask: Array
-    ) -> NDArray[np.float64] | float:
+    def _fill(self, stream: str, into: TensorInput) -> Fill:
+        """What puts ``stream`` of an observation into an input."""
         match stream:
             case "joint_position":
-                return observation.position
+                return lambda observation: into.put(observation.position)
             case "joint_velocity":
-                return observation.velocity
+                return lambda observation: into.put(observation.velocity)
             case "command":
-                return observation.command[:, 0]
+                return lambda observation: into.put_column(observation.command, 0)
             case "prefix":
-                return prefix
+                return lambda observation: into.put_prefix(observation.ahead, observation.command)
             case "mask":
-                return mask
+                return lambda observation: into.put_mask(len(observation.ahead))
             case "noise":
-                return self._rng.normal(size=prefix.shape) if self.card.noise == "normal" else 0.0
+                return lambda observation: self._draw_noise(into)
         name, _, field = stream.removeprefix("stream:").partition(".")
-        value = observation.streams[name]
-        if field == "yaw":
-            return value.yaw_rad
-        return value.position_m if field == "position" else value.velocity_m_s
+        match field:
+            case "yaw":
+                return lambda observation: into.fill(observation.streams[name].yaw_rad)
+            case "position":
+                return lambda observation: into.put(observation.streams[name].position_m)
+        return lambda observation: into.put(observation.streams[name].velocity_m_s)
 
-    def _prefix(self, observation: Observation) -> tuple[Array, Array]:
-        """(actions [steps, joints], mask [steps]) of what is executed before the answer can be in force."""
-        steps, given = self.card.chunk.steps, len(observation.ahead)
-        prefix = np.empty((steps, len(observation.position)))
-        prefix[:given] = observation.ahead
-        prefix[given:] = observation.ahead[-1] if given else observation.command[:, 0]
-        mask = np.zeros(steps)
-        mask[:given] = 1
-        return prefix, mask
+    def _draw_noise(self, into: TensorInput) -> None:
+        if self.card.noise == "normal":
+            steps, joints = self.card.output.shape[1:]
+            into.put(self._rng.normal(size=steps * joints))
+        else:
+            into.fill(0.0)
