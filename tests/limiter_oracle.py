@@ -1,9 +1,11 @@
-"""A slow, exact judge of the limiter: can a joint in this state still be brought to rest inside its limits?
+"""Slow, exact judges of the limiter.
 
-The state is the backward differences of the emitted positions. The unknowns are the jerk steps of the coming
-ticks; position, velocity and acceleration are linear in them, so a linear program decides.
+``Oracle`` asks linear programs what any sequence at all could do: the state is the backward differences of the
+emitted positions, the unknowns are the jerk steps of the coming ticks, and position, velocity and acceleration are
+linear in them. ``walk`` is the brake of ``core/limiter.h``, one tick after the other.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +24,28 @@ class State:
         """One tick on, with ``acceleration``."""
         velocity = self.velocity + acceleration * dt_s
         return State(self.position + velocity * dt_s, velocity, acceleration)
+
+
+def walk(state, limits, dt_s):
+    """Every state of the brake inside ``limits``, from ``state`` to rest."""
+    _, _, _, top, jerk = limits
+    step = jerk * dt_s
+    states = [state]
+    while abs(state.velocity) > 1e-9 * step * dt_s or abs(state.acceleration) > 1e-9 * step:
+        left, wanted = abs(state.velocity) / (step * dt_s), 0.0
+        ticks = 0
+        while ticks * (ticks + 1) / 2 < left:  # of the release that takes the velocity off
+            ticks += 1
+        if ticks:
+            wanted = -math.copysign(step * (left / ticks + (ticks - 1) / 2), state.velocity)
+        low, high = state.acceleration - step, state.acceleration + step
+        wanted = min(max(wanted, low), high)
+        wanted = min(max(wanted, min(-top, high)), max(top, low))
+        state = state.after(wanted, dt_s)
+        states.append(state)
+        if len(states) > 100_000:
+            raise ValueError("the brake does not end")
+    return states
 
 
 class Oracle:
@@ -82,30 +106,40 @@ class Oracle:
         )
         return answer.status == 0
 
-    def least_excursion(self, state):
-        """The smallest possible furthest position on the way to rest, whatever the range is."""
+    def least_excursion(self, state, turning=True):
+        """The smallest possible furthest position on the way to rest, whatever range and speed limit are.
+
+        Not ``turning``: without the velocity ever falling below 0. ValueError where nothing comes to rest so.
+        """
         acceleration, velocity, position = self._rows(state)
         size = self.ticks
+        step = self.jerk * self.dt_s
         unit = np.zeros(size + 1)
         unit[-1] = 1
 
         def with_bound(matrix, bound=0.0):
-            return np.hstack([matrix, np.full((len(matrix), 1), bound)])
+            return np.hstack([matrix * step, np.full((len(matrix), 1), bound)])
 
         above = [
-            with_bound(acceleration[0]),
-            with_bound(-acceleration[0]),
+            with_bound(acceleration[0]) / self.acceleration,
+            with_bound(-acceleration[0]) / self.acceleration,
             with_bound(position[0], -1.0),
         ]
-        below = [self.acceleration - acceleration[1], self.acceleration + acceleration[1], -position[1]]
-        step = self.jerk * self.dt_s
+        below = [
+            1 - acceleration[1] / self.acceleration,
+            1 + acceleration[1] / self.acceleration,
+            -position[1],
+        ]
+        if not turning:
+            above.append(with_bound(-velocity[0]))
+            below.append(velocity[1])
         answer = linprog(
             unit,
             A_ub=np.vstack(above),
             b_ub=np.concatenate(below),
             A_eq=with_bound(np.vstack([acceleration[0][-1], velocity[0][-1]])),
             b_eq=np.array([-acceleration[1][-1], -velocity[1][-1]]),
-            bounds=[(-step, step)] * size + [(None, None)],
+            bounds=[(-1, 1)] * size + [(None, None)],
             method="highs",
         )
         if answer.status != 0:

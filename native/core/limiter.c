@@ -1,16 +1,27 @@
 #include "limiter.h"
 
+#include <float.h>
 #include <math.h>
 
-/* A brake is predicted with a little less jerk and acceleration than it may use, which covers what a tick
- * of finite length rounds away. */
-#define PREDICTED_JERK 0.85
-#define PREDICTED_ACCELERATION 0.95
 /* The tracking law, active only while a request cannot pass, asks for half the limits so that it can turn
  * around in time. */
 #define TRACKING_SHARE 0.5
-#define HALVINGS 12
+/* What doubles round away, as a share. */
 #define ROUNDING 1e-9
+
+/* Limits in the units in which one tick of full jerk is 1: acceleration in J dt, velocity in J dt^2, position in
+ * J dt^3. A brake is then made of whole steps, and its sums have a closed form. */
+typedef struct {
+    double acceleration, velocity, position; /* of one unit, in rad and s */
+    double top, speed;                       /* the limits */
+    double hard_jerk, hard_top, hard_speed;  /* those of the emergency, never below the normal ones */
+    double slack, speed_slack;               /* of position and velocity: what doubles round away */
+} bounds;
+
+/* A joint in these units; its position as the room that is left to both ends of the range. */
+typedef struct {
+    double above, below, v, a;
+} place;
 
 typedef struct {
     double low, high;
@@ -21,137 +32,285 @@ static double clamp(double value, double low, double high)
     return value < low ? low : value > high ? high : value;
 }
 
-void sp_limiter_rest(sp_limiter *joint, double position)
+static bounds bounds_of(const sp_limits *limits, const sp_limits *emergency, double dt)
 {
-    *joint = (sp_limiter){.position = position, .setpoint = {.position = position}};
+    double step = limits->jerk * dt, speed = limits->velocity / (step * dt), slack = ROUNDING * (speed + 1);
+    return (bounds){
+        .acceleration = step,
+        .velocity = step * dt,
+        .position = step * dt * dt,
+        .top = limits->acceleration / step,
+        .speed = speed,
+        .hard_jerk = fmax(1, emergency->jerk / limits->jerk),
+        .hard_top = fmax(limits->acceleration, emergency->acceleration) / step,
+        .hard_speed = fmax(speed, emergency->velocity / (step * dt)) + 2 * slack,
+        .slack = ROUNDING * (limits->position_max - limits->position_min) / (step * dt * dt),
+        .speed_slack = slack,
+    };
 }
 
-/* Distance from (v, a = 0), v >= 0, to rest. */
-static double distance_to_rest(double v, double acceleration, double jerk)
+static place place_of(const bounds *b, const sp_limits *limits, double position, double velocity, double acceleration)
 {
-    if (v * jerk >= acceleration * acceleration)
-        return 0.5 * v * (v / acceleration + acceleration / jerk);
-    return v * sqrt(v / jerk);
+    return (place){
+        .above = (limits->position_max - position) / b->position,
+        .below = (position - limits->position_min) / b->position,
+        .v = velocity / b->velocity,
+        .a = acceleration / b->acceleration,
+    };
 }
 
-static double stop_distance(double v, double a, double acceleration, double jerk)
+/* ---- the brake, in its units: v and a are the state's, x and r are magnitudes ---- */
+
+/* The velocity that is taken off by an acceleration of x, x - 1, x - 2 ... for as long as it is above 0. */
+static double taken_off(double x)
 {
-    if (a > 0) { /* first take the acceleration off */
-        double t = a / jerk;
-        double v_then = v + 0.5 * a * t;
-        double travelled = t * (v + a * t / 3);
-        if (v_then <= 0)
-            return 0;
-        return fmax(0, travelled + distance_to_rest(v_then, acceleration, jerk));
-    }
-    if (v <= 0)
+    if (x <= 0)
         return 0;
-    double b = fmin(-a, acceleration); /* already braking */
-    if (2 * jerk * v <= b * b) {       /* stops while the brake is being released */
-        double t = (b - sqrt(b * b - 2 * jerk * v)) / jerk;
-        return t * (v - t * (b / 2 - jerk * t / 6));
+    double n = ceil(x);
+    return n * x - 0.5 * n * (n - 1);
+}
+
+/* Ticks of the release that takes off r, r > 0. */
+static double release_ticks(double r)
+{
+    return ceil(0.5 * (sqrt(1 + 8 * r) - 1));
+}
+
+/* The inverse of taken_off: the largest acceleration that can be released in time when r is left. */
+static double releasable(double r)
+{
+    if (r <= 1)
+        return r;
+    double n = release_ticks(r);
+    return r / n + 0.5 * (n - 1);
+}
+
+/* The acceleration from which release alone brings v to 0. */
+static double switching_curve(double v)
+{
+    return -copysign(releasable(fabs(v)), v);
+}
+
+/* The next acceleration on the way to the switching curve. An acceleration above the limit comes back by jerk. */
+static double towards(double curve, double a, double top)
+{
+    return clamp(clamp(curve, a - 1, a + 1), fmin(-top, a + 1), fmax(top, a - 1));
+}
+
+/* Whether release alone would leave the joint moving downwards. */
+static int comes_to_move_down(double v, double a)
+{
+    return a > 0 ? v + taken_off(a - 1) < 0 : v < taken_off(-a - 1);
+}
+
+/* Displacements of n ticks with acceleration a + slope, a + 2 slope, ... from velocity v. */
+static double travel(double v, double a, double slope, double n)
+{
+    return n * (v + 0.5 * (n + 1) * (a + slope * (n + 2) / 3));
+}
+
+static double gain(double a, double slope, double n)
+{
+    return n * (a + 0.5 * slope * (n + 1));
+}
+
+/* Path of the brake of a joint that will not come to move down: n ticks against the motion, ticks at the
+ * acceleration limit, release. Each count is the first tick of the next phase, solved for. */
+static sp_brake_path path_upwards(double v, double a, double top)
+{
+    sp_brake_path path = {0, 0, 0};
+    if (v < 0) { /* acceleration under way turns it round: the trough is the last tick before v > 0 */
+        double n = ceil(a - 0.5 - 0.5 * sqrt(fmax(0, (2 * a - 1) * (2 * a - 1) + 8 * v))) - 1;
+        path.lowest = travel(v, a, -1, n);
     }
-    /* The same as a brake that began earlier, from a higher speed with no acceleration. */
-    double t = b / jerk;
-    double v_start = v + 0.5 * b * t;
-    return distance_to_rest(v_start, acceleration, jerk) - t * (v_start - b * t / 6);
+    double n, slope;
+    if (a < -top) { /* braking harder than the limit: come back to it */
+        slope = 1;
+        n = floor(-a - top);
+    } else {
+        double lag = ceil(-a) + a;
+        double until_release = a - 1 + sqrt(fmax(0, 0.5 * a * (a - 1) + v - 0.5 * lag * (1 - lag)));
+        slope = -1;
+        n = fmax(0, ceil(fmin(until_release, a + top - 1)));
+    }
+    path.rest = travel(v, a, slope, n);
+    v += gain(a, slope, n);
+    n = fmax(0, ceil((v - taken_off(top)) / top));
+    path.rest += n * v - 0.5 * top * n * (n + 1);
+    v -= n * top;
+    if (v > 1) {
+        n = release_ticks(v);
+        double last = v / n - 0.5 * (n - 1);
+        path.rest += n * (n - 1) * (0.5 * last + (n - 2) / 6);
+    }
+    path.highest = fmax(0, path.rest);
+    path.lowest = fmin(path.lowest, path.rest);
+    return path;
 }
 
-double sp_stop_position_max(const sp_limits *limits, double position, double velocity, double acceleration)
+/* Displacements from here. */
+static sp_brake_path brake_path(double v, double a, double top)
 {
-    return position + stop_distance(velocity, acceleration, limits->acceleration, limits->jerk);
+    if (!comes_to_move_down(v, a))
+        return path_upwards(v, a, top);
+    sp_brake_path mirrored = path_upwards(-v, -a, top);
+    return (sp_brake_path){-mirrored.highest, -mirrored.lowest, -mirrored.rest};
 }
 
-/* The furthest upward excursion if braking starts after a tick with acceleration `next`. A discrete brake ends
- * a little earlier than the continuous one that is predicted, since its first jerk step is a whole one. */
-static double excursion_up(const sp_limits *limits, double dt, double position, double velocity, double next)
+/* ---- the set ---- */
+
+static int path_fits(const bounds *b, const place *at, const sp_brake_path *path)
 {
-    double v = velocity + next * dt;
-    return position + v * dt +
-           stop_distance(v, next, PREDICTED_ACCELERATION * limits->acceleration, PREDICTED_JERK * limits->jerk);
+    return path->highest <= at->above + b->slack && -path->lowest <= at->below + b->slack;
 }
 
-/* The largest next acceleration in [low, high] after which a brake still ends below `bound`; low if none. */
-static double highest_stoppable(const sp_limits *limits, double dt, double position, double velocity,
-                                double bound, double low, double high)
+static int is_viable(const bounds *b, const place *at, const sp_brake_path *path)
 {
-    if (excursion_up(limits, dt, position, velocity, high) <= bound)
+    double most = b->speed + b->speed_slack;
+    return fabs(at->a) <= b->top * (1 + ROUNDING) && at->v + taken_off(at->a - 1) <= most &&
+           taken_off(-at->a - 1) - at->v <= most && path_fits(b, at, path);
+}
+
+/* ---- the next acceleration, upwards; the lower side is the same of the mirrored joint ---- */
+
+/* The largest after which the velocity can still be kept below `speed`; past that, the brake down to it. `back` is
+ * the jerk with which an acceleration comes back that brakes harder than the limit. */
+static double highest_for_speed(double v, double a, double speed, double top, double back)
+{
+    return fmax(switching_curve(v - speed), fmax(a - 1, fmin(-top, a + back)));
+}
+
+static double highest_for_velocity(const bounds *b, double v, double a)
+{
+    double j = b->hard_jerk;
+    return fmin(highest_for_speed(v, a, b->speed, b->top, j),
+                j * highest_for_speed(v / j, a / j, b->hard_speed / j, b->hard_top / j, 1));
+}
+
+/* Where the joint passes after a tick with `next` and a brake of this jerk and acceleration limit. */
+static double reach(double v, double next, double jerk, double top)
+{
+    v += next;
+    return v + jerk * brake_path(v / jerk, next / jerk, top / jerk).highest;
+}
+
+/* The largest, up to `high`, after which the brake still fits in `room`; from here it does, and passes `furthest`.
+ * Its own next step reaches no further. From there on the reach is convex, being the least of a linear program, so
+ * the chord lies above it: where the chord meets the room, the brake fits. */
+static double highest_inside(const bounds *b, double v, double a, double room, double furthest, double high)
+{
+    double reached = reach(v, high, 1, b->top);
+    if (reached <= room + b->slack)
         return high;
-    double good = low, bad = high;
-    for (int i = 0; i < HALVINGS; i++) {
-        double middle = 0.5 * (good + bad);
-        if (excursion_up(limits, dt, position, velocity, middle) <= bound)
-            good = middle;
-        else
-            bad = middle;
-    }
-    return good;
+    double brake = towards(switching_curve(v), a, b->top);
+    double spare = fmax(0, room - furthest);
+    double chord = brake + (high - brake) * spare / (spare + reached - room);
+    return reach(v, chord, 1, b->top) <= room + b->slack ? chord : brake;
 }
 
-/* The largest next acceleration from which the velocity can still be kept below the limit: exact for the
- * discrete sequence. Taking one jerk step off in each of n ticks raises the velocity, in jerk steps, by
- * next + (next - 1) + ... = n next - n (n - 1) / 2, which may be no more than the room that is left. */
-static double highest_for_velocity(const sp_limits *limits, double dt, double velocity)
+static double emergency_brake(const bounds *b, double v, double a)
 {
-    double step = limits->jerk * dt;
-    double room = (limits->velocity - velocity) / (step * dt);
-    if (room <= 1)
-        return step * room;
-    double n = ceil((sqrt(1 + 8 * room) - 1) / 2);
-    return step * (room / n + (n - 1) / 2);
+    double j = b->hard_jerk;
+    return j * towards(switching_curve(v / j), a / j, b->hard_top / j);
 }
 
-/* Narrows `allowed`; where nothing is left, keeps the point nearest to what was asked for. */
+/* The largest, up to `high`, after which neither brake reaches further beyond `room` than it does from here. */
+static double highest_outside(const bounds *b, double v, double a, double room, double furthest, double high)
+{
+    double hard = emergency_brake(b, v, a), j = b->hard_jerk;
+    if (furthest > room + b->slack)
+        return fmin(hard, towards(switching_curve(v), a, b->top));
+    double unavoidable = fmax(room + b->slack, j * brake_path(v / j, a / j, b->hard_top / j).highest);
+    return reach(v, high, j, b->hard_top) <= unavoidable ? high : hard;
+}
+
+/* Projects `allowed` onto a set that goes before it: what both share, else the nearest of the set. */
 static uint32_t narrow(interval *allowed, double low, double high, double wanted, uint32_t reason)
 {
-    uint32_t hit = (wanted > high && allowed->high > high) || (wanted < low && allowed->low < low) ? reason : 0;
-    interval next = {fmax(allowed->low, low), fmin(allowed->high, high)};
-    if (next.low > next.high) {
-        double nearest = low > allowed->high ? allowed->high : allowed->low;
-        next = (interval){nearest, nearest};
-        hit = reason;
-    }
-    *allowed = next;
-    return hit;
+    int hit = (wanted > high && allowed->high > high) || (wanted < low && allowed->low < low);
+    *allowed = (interval){clamp(allowed->low, low, high), clamp(allowed->high, low, high)};
+    return hit ? reason : 0;
 }
 
-static interval allowed_accelerations(const sp_limiter *joint, const sp_limits *limits, double dt,
-                                      double wanted, uint32_t *reasons)
+/* From the least to the most important, so that each is kept where it can be and the last always. */
+static interval allowed_accelerations(const bounds *b, const place *at, const sp_brake_path *path, double wanted,
+                                      uint32_t *reasons)
 {
-    double step = limits->jerk * dt;
-    interval allowed = {joint->acceleration - step, joint->acceleration + step};
+    double v = at->v, a = at->a;
+    interval allowed = {a - 1, a + 1};
     *reasons = wanted > allowed.high || wanted < allowed.low ? SP_LIMITED_JERK : 0;
-    *reasons |= narrow(&allowed, -limits->acceleration, limits->acceleration, wanted, SP_LIMITED_ACCELERATION);
-    *reasons |= narrow(&allowed, -highest_for_velocity(limits, dt, -joint->velocity),
-                       highest_for_velocity(limits, dt, joint->velocity), wanted, SP_LIMITED_VELOCITY);
-    double high = highest_stoppable(limits, dt, joint->position, joint->velocity, limits->position_max,
-                                    allowed.low, allowed.high);
-    double low = -highest_stoppable(limits, dt, -joint->position, -joint->velocity, -limits->position_min,
-                                    -allowed.high, -allowed.low);
+    *reasons |= narrow(&allowed, fmin(-b->top, a + b->hard_jerk), fmax(b->top, a - b->hard_jerk), wanted,
+                       SP_LIMITED_ACCELERATION);
+    *reasons |= narrow(&allowed, -highest_for_velocity(b, -v, -a), highest_for_velocity(b, v, a), wanted,
+                       SP_LIMITED_VELOCITY);
+    double (*highest)(const bounds *, double, double, double, double, double) =
+        path_fits(b, at, path) ? highest_inside : highest_outside;
+    double high = highest(b, v, a, at->above, path->highest, allowed.high);
+    double low = -highest(b, -v, -a, at->below, -path->lowest, -allowed.low);
+    if (low > high && highest == highest_outside) /* both ends are in the way */
+        low = high = emergency_brake(b, v, a);
     *reasons |= narrow(&allowed, low, high, wanted, SP_LIMITED_POSITION);
-    return allowed;
+    return (interval){clamp(allowed.low, -b->hard_top, b->hard_top), clamp(allowed.high, -b->hard_top, b->hard_top)};
 }
 
-static void emit(sp_limiter *joint, double dt, double next)
+/* ---- one tick ---- */
+
+int sp_limiter_rest(sp_limiter *joint, double position)
 {
-    joint->acceleration = next;
-    joint->velocity += next * dt;
-    joint->position += joint->velocity * dt;
+    if (!isfinite(position))
+        return 0;
+    *joint = (sp_limiter){.position = position, .setpoint = {.position = position}};
+    return 1;
+}
+
+static uint32_t emit(sp_limiter *joint, const bounds *b, const sp_limits *limits, double dt, double next, int outside)
+{
+    double before = joint->acceleration / b->acceleration, acceleration = next * b->acceleration;
+    double velocity = joint->velocity + acceleration * dt, position = joint->position + velocity * dt;
+    if (!isfinite(position))
+        return SP_LIMITED_INVALID;
     /* The differences lag: velocity by half a tick, acceleration by one. */
-    joint->setpoint = (sp_motion){joint->position, joint->velocity + 0.5 * next * dt, next};
+    *joint = (sp_limiter){position, velocity, acceleration,
+                          {position, velocity + 0.5 * acceleration * dt, acceleration}};
+    if (!outside)
+        return 0;
+    place at = place_of(b, limits, position, velocity, acceleration);
+    uint32_t bits = SP_LIMITED_EMERGENCY;
+    bits |= fmin(at.above, at.below) < -b->slack ? SP_OUTSIDE_POSITION : 0;
+    bits |= fabs(at.v) > b->speed + b->speed_slack ? SP_OUTSIDE_VELOCITY : 0;
+    bits |= fabs(at.a) > b->top * (1 + ROUNDING) ? SP_OUTSIDE_ACCELERATION : 0;
+    bits |= fabs(at.a - before) > 1 + ROUNDING ? SP_OUTSIDE_JERK : 0;
+    return bits;
 }
 
 /* Whether going to the request now leaves accelerations that can be followed in the next two ticks. */
 static int can_capture(const sp_limiter *joint, const sp_limits *limits, double dt, const sp_motion *request)
 {
-    double first = ((request->position - joint->position) / dt - joint->velocity) / dt;
     double arrival = (request->position - joint->position) / dt;
+    double first = (arrival - joint->velocity) / dt;
     double second = (request->velocity + 0.5 * request->acceleration * dt - arrival) / dt;
     double step = limits->jerk * dt * (1 + ROUNDING);
     double top = limits->acceleration * (1 + ROUNDING);
     return fabs(second - first) <= step && fabs(second) <= top &&
            fabs(request->acceleration - second) <= step && fabs(request->acceleration) <= top &&
            fabs(request->velocity) <= limits->velocity * (1 + ROUNDING);
+}
+
+/* Goes to the request when that is inside and can be followed from there. */
+static int pass(sp_limiter *joint, const bounds *b, const sp_limits *limits, double dt, const sp_motion *request)
+{
+    double velocity = (request->position - joint->position) / dt;
+    double acceleration = (velocity - joint->velocity) / dt;
+    double slack = ROUNDING + 8 * DBL_EPSILON * fabs(joint->position) / b->position;
+    if (!(fabs(acceleration - joint->acceleration) <= b->acceleration * (1 + slack)) ||
+        !can_capture(joint, limits, dt, request))
+        return 0;
+    place there = place_of(b, limits, request->position, velocity, acceleration);
+    sp_brake_path path = brake_path(there.v, there.a, b->top);
+    if (!is_viable(b, &there, &path))
+        return 0;
+    *joint = (sp_limiter){request->position, velocity, acceleration, *request};
+    return 1;
 }
 
 /* Towards a moving target: close the distance at a speed from which the rest can be braked, and reach that
@@ -169,24 +328,23 @@ static double tracking_acceleration(const sp_limiter *joint, const sp_limits *li
     return copysign(reach, slip);
 }
 
-uint32_t sp_limiter_brake(sp_limiter *joint, const sp_limits *limits, double dt)
+uint32_t sp_limiter_brake_or_return(sp_limiter *joint, const sp_limits *limits, const sp_limits *emergency, double dt)
 {
-    /* Towards a velocity limit of 0, from below: as late as jerk allows, and never past it. */
-    sp_limits still = *limits;
-    still.velocity = 0;
-    double wanted = copysign(highest_for_velocity(&still, dt, -fabs(joint->velocity)), -joint->velocity);
+    bounds b = bounds_of(limits, emergency, dt);
+    place at = place_of(&b, limits, joint->position, joint->velocity, joint->acceleration);
+    sp_brake_path path = brake_path(at.v, at.a, b.top);
+    double wanted = switching_curve(at.v);
     uint32_t reasons;
-    interval allowed = allowed_accelerations(joint, limits, dt, wanted, &reasons);
-    emit(joint, dt, clamp(wanted, allowed.low, allowed.high));
-    return reasons;
+    interval allowed = allowed_accelerations(&b, &at, &path, wanted, &reasons);
+    return reasons | emit(joint, &b, limits, dt, clamp(wanted, allowed.low, allowed.high), !is_viable(&b, &at, &path));
 }
 
-uint32_t sp_limiter_step(sp_limiter *joint, const sp_limits *limits, double dt, const sp_motion *request)
+uint32_t sp_limiter_step_or_return(sp_limiter *joint, const sp_limits *limits, const sp_limits *emergency, double dt,
+                                   const sp_motion *request)
 {
-    if (!isfinite(request->position) || !isfinite(request->velocity) || !isfinite(request->acceleration)) {
-        sp_limiter_brake(joint, limits, dt);
-        return SP_LIMITED_INVALID;
-    }
+    if (!isfinite(request->position) || !isfinite(request->velocity) || !isfinite(request->acceleration))
+        return SP_LIMITED_INVALID |
+               (sp_limiter_brake_or_return(joint, limits, emergency, dt) & ~(uint32_t)(SP_LIMITED_EMERGENCY - 1));
     /* A far request must not overflow the arithmetic: beyond the range it asks for the range's end. */
     sp_motion target = *request;
     uint32_t reasons = 0;
@@ -194,23 +352,28 @@ uint32_t sp_limiter_step(sp_limiter *joint, const sp_limits *limits, double dt, 
         target = (sp_motion){.position = clamp(target.position, limits->position_min, limits->position_max)};
         reasons = SP_LIMITED_POSITION;
     }
+    bounds b = bounds_of(limits, emergency, dt);
+    if (pass(joint, &b, limits, dt, &target))
+        return reasons;
+    place at = place_of(&b, limits, joint->position, joint->velocity, joint->acceleration);
+    sp_brake_path path = brake_path(at.v, at.a, b.top);
     double direct = ((target.position - joint->position) / dt - joint->velocity) / dt;
     uint32_t clipped;
-    interval allowed = allowed_accelerations(joint, limits, dt, direct, &clipped);
-    double slack = ROUNDING * limits->acceleration;
-    if (direct >= allowed.low - slack && direct <= allowed.high + slack &&
-        can_capture(joint, limits, dt, &target)) {
-        double velocity = (target.position - joint->position) / dt;
-        joint->acceleration = (velocity - joint->velocity) / dt;
-        joint->velocity = velocity;
-        joint->position = target.position;
-        joint->setpoint = target;
-        return reasons;
-    }
+    interval allowed = allowed_accelerations(&b, &at, &path, direct / b.acceleration, &clipped);
     target.velocity = clamp(target.velocity, -limits->velocity, limits->velocity);
-    double wanted = tracking_acceleration(joint, limits, dt, &target);
-    emit(joint, dt, clamp(wanted, allowed.low, allowed.high));
-    return reasons | (clipped ? clipped : SP_LIMITED_JERK);
+    double wanted = tracking_acceleration(joint, limits, dt, &target) / b.acceleration;
+    return reasons | (clipped ? clipped : SP_LIMITED_JERK) |
+           emit(joint, &b, limits, dt, clamp(wanted, allowed.low, allowed.high), !is_viable(&b, &at, &path));
+}
+
+uint32_t sp_limiter_step(sp_limiter *joint, const sp_limits *limits, double dt, const sp_motion *request)
+{
+    return sp_limiter_step_or_return(joint, limits, limits, dt, request);
+}
+
+uint32_t sp_limiter_brake(sp_limiter *joint, const sp_limits *limits, double dt)
+{
+    return sp_limiter_brake_or_return(joint, limits, limits, dt);
 }
 
 uint32_t sp_limiter_step_gripper(sp_limiter *joint, const sp_limits *limits, double dt, double position)
@@ -227,4 +390,38 @@ uint32_t sp_limiter_step_gripper(sp_limiter *joint, const sp_limits *limits, dou
         reasons |= SP_LIMITED_VELOCITY;
     sp_limiter_rest(joint, next);
     return reasons;
+}
+
+/* ---- before arming, and for prediction ---- */
+
+static int are_usable(const sp_limits *limits, double dt)
+{
+    return isfinite(limits->position_max - limits->position_min) && limits->position_max >= limits->position_min &&
+           isfinite(limits->velocity) && limits->velocity >= 0 && isfinite(limits->acceleration) &&
+           limits->acceleration > 0 && isfinite(limits->jerk) && limits->jerk > 0 && isfinite(dt) && dt > 0;
+}
+
+int sp_limiter_is_viable(const sp_limiter *joint, const sp_limits *limits, double dt)
+{
+    if (!are_usable(limits, dt))
+        return 0;
+    bounds b = bounds_of(limits, limits, dt);
+    place at = place_of(&b, limits, joint->position, joint->velocity, joint->acceleration);
+    sp_brake_path path = brake_path(at.v, at.a, b.top);
+    return is_viable(&b, &at, &path);
+}
+
+sp_brake_path sp_limiter_brake_path(const sp_limiter *joint, const sp_limits *limits, double dt)
+{
+    bounds b = bounds_of(limits, limits, dt);
+    sp_brake_path path = brake_path(joint->velocity / b.velocity, joint->acceleration / b.acceleration, b.top);
+    return (sp_brake_path){joint->position + path.lowest * b.position, joint->position + path.highest * b.position,
+                           joint->position + path.rest * b.position};
+}
+
+sp_limits sp_limits_scaled(const sp_limits *limits, double scale)
+{
+    sp_limits scaled = *limits;
+    scaled.velocity *= scale > 0 ? fmin(scale, 1) : 0; /* NaN too */
+    return scaled;
 }
