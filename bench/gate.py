@@ -16,13 +16,16 @@ from typing import Any
 
 import msgspec
 
-from spinal.bench import accepted, judge, run, table
+from spinal.bench import accepted, judge, options, run, table
 from spinal.bench.bench import Bench
+from spinal.bench.exact.baseline import write_baseline
 from spinal.bench.result import Metric, Result, SuiteResult, Verdict, save
 from spinal.bench.suites import TABLE, Suite
 from spinal.runtime.errors import SpinalError
 
 EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.INCONCLUSIVE: 2}
+AGAIN = "inconclusive at first, so measured twice: this is the second time"
+NO_TIME = "inconclusive, and no time left to measure it once more"
 BUDGET_S = 300.0
 """What the gate may take; a suite is not measured again when that would pass it."""
 
@@ -40,7 +43,10 @@ def add_parser(subparsers: Any) -> None:
         "--accept", action="store_true", help="keep the exact figures as this compiler's baseline"
     )
     parser.add_argument(
-        "--plant", default="none", help="slow the tick down to see the gate catch it: see below"
+        "--plant",
+        type=options.plant,
+        default=options.PLANTS[0],
+        help=f"slow the tick down on purpose, to see the gate catch it: {', '.join(options.PLANTS[1:])}",
     )
     parser.add_argument("--json", type=Path, help="keep the result, for compare and report")
     parser.set_defaults(run=run_gate)
@@ -53,6 +59,8 @@ def run_gate(args: argparse.Namespace) -> int:
     result = measure(chosen, _bench(args), began)
     if args.json is not None:
         save(result, args.json)
+    if args.accept:
+        print(f"kept as what is accepted: {write_baseline(result.suites['exact']).name}")
     verdict, lines = summary(result, [suite.name for suite in chosen if not suite.present], args.all)
     print("\n".join(lines))
     print(f"{time.monotonic() - began:.0f} s on {result.machine.processor}, {result.machine.cores} cores")
@@ -65,8 +73,7 @@ def _bench(args: argparse.Namespace) -> Bench:
         for suite in TABLE
         for option in suite.options
     }
-    options = argparse.Namespace(**{**defaults, "plant": args.plant, "accept": args.accept})
-    return Bench(quick=True, options=options, say=run.say)
+    return Bench(quick=True, options=argparse.Namespace(**{**defaults, "plant": args.plant}), say=run.say)
 
 
 def measure(chosen: Sequence[Suite], bench: Bench, began: float) -> Result:
@@ -85,13 +92,11 @@ def measure(chosen: Sequence[Suite], bench: Bench, began: float) -> Result:
         if judge.worst(first.metrics) is not Verdict.INCONCLUSIVE:
             continue
         if time.monotonic() - began + first.seconds > BUDGET_S:
-            note = "inconclusive, and no time left to measure it once more"
-            found[suite.name] = msgspec.structs.replace(first, notes=[*first.notes, note])
+            found[suite.name] = msgspec.structs.replace(first, notes=[*first.notes, NO_TIME])
             continue
         bench.say(f"[again] {suite.name} was inconclusive")
         second = attempt(suite, bench)
-        note = "inconclusive at first, so measured twice: this is the second time"
-        found[suite.name] = msgspec.structs.replace(second, notes=[*second.notes, note])
+        found[suite.name] = msgspec.structs.replace(second, notes=[*second.notes, AGAIN])
     return run.assemble(found, since)
 
 
@@ -130,10 +135,24 @@ def summary(result: Result, absent: Sequence[str], everything: bool = False) -> 
     incomplete = any(metric.verdict is Verdict.ABSENT for metric in metrics)
     if verdict is Verdict.INFO or (verdict is Verdict.PASS and incomplete):
         verdict = Verdict.INCONCLUSIVE
-    lines = table.of_metrics(shown if everything else metrics)
-    lines += [f"  note: {name}: {note}" for name, suite in result.suites.items() for note in suite.notes]
+    if everything:
+        lines = table.of_metrics(shown)
+        lines += [f"  note: {name}: {note}" for name, suite in result.suites.items() for note in suite.notes]
+    else:
+        worth = [metric for metric in metrics if not _zero_as_it_must(metric)]
+        lines = table.of_metrics(sorted(worth, key=lambda metric: metric.verdict is Verdict.PASS))
+        if len(worth) < len(metrics):
+            lines.append(
+                f"  and {len(metrics) - len(worth)} counts that must be 0 are 0 (each of them: --all)"
+            )
+    lines += [f"  {name}: {AGAIN}" for name, suite in result.suites.items() if AGAIN in suite.notes]
+    lines += [f"  {name}: {NO_TIME}" for name, suite in result.suites.items() if NO_TIME in suite.notes]
     lines += [f"  absent: {name} is not built yet" for name in absent]
     return verdict, [*lines, "", _sentence(verdict, metrics)]
+
+
+def _zero_as_it_must(metric: Metric) -> bool:
+    return metric.verdict is Verdict.PASS and metric.limit == 0 and metric.value == 0 and not metric.why
 
 
 def _sentence(verdict: Verdict, metrics: Sequence[Metric]) -> str:
