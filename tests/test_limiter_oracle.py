@@ -2,11 +2,12 @@
 
 import random
 
+import numpy as np
 import pytest
 from limiter_oracle import Oracle, State, walk
-from limiter_rig import DESK, PERIODS_S, emergency_of, ticks_to_rest
+from limiter_rig import DESK, PERIODS_S, emergency_of, push, ticks_to_rest
 
-from spinal.native.limiter import EMERGENCY, Limiter
+from spinal.native.limiter import EMERGENCY, POSITION, Limiter
 
 TIGHT = {
     "10 ms": ((-0.15, 0.2, 2.0, 40.0, 2000.0), 0.010),
@@ -68,6 +69,12 @@ def test_the_brake_is_what_the_limiter_does(dt_s):
         for expected in walk(state, DESK, dt_s)[1:]:
             assert not joint.brake() & EMERGENCY
             assert joint.position == pytest.approx(expected.position, abs=1e-12)
+            assert joint.acceleration == pytest.approx(expected.acceleration, abs=1e-6)
+        # An acceleration that is above the limit, and may be in an emergency, comes back by the same jerk.
+        state = State(0.0, 3.0, pick.uniform(-400, 400))
+        joint = in_state(state, (-9.0, 9.0, 99.0, *DESK[3:]), dt_s, (-9.0, 9.0, 99.0, 500.0, DESK[4]))
+        for expected in walk(state, DESK, dt_s)[1:]:
+            joint.brake()
             assert joint.acceleration == pytest.approx(expected.acceleration, abs=1e-6)
 
 
@@ -218,3 +225,26 @@ def test_no_sequence_would_have_come_down_to_the_lowered_speed_sooner(hard, whic
             assert way >= least * (1 - 1e-5), "a lowered speed is no emergency"
         # An emergency's acceleration comes back with no more jerk than it must, so a little below the limit.
         assert joint.velocity >= 1 - 1e-9 - emergency[3] * dt_s * (which == "emergency")
+
+
+@every_tight
+def test_near_an_end_the_most_is_taken_that_can_still_be_stopped(limits, dt_s):
+    """Against a search for it: in nine ticks of ten within a tenth of a jerk step, and never above."""
+    _, _, _, most, jerk = limits
+    joint, probe, short_of = Limiter(limits, dt_s), Limiter(limits, dt_s), []
+    pick, side = random.Random(12), 1
+    for k in range(1500):
+        side = side if k % 60 else pick.choice((-1, 1))
+        before = state_of(joint)
+        if not push(joint, limits, dt_s, side) & POSITION:
+            continue
+        low, high = side * joint.acceleration, min(side * before.acceleration + jerk * dt_s, most)
+        for _ in range(30):
+            middle = 0.5 * (low + high)
+            after = before.after(side * middle, dt_s)
+            probe.push(after.position, after.velocity, after.acceleration)
+            low, high = (middle, high) if probe.is_viable() else (low, middle)
+        short_of.append((low - side * joint.acceleration) / (jerk * dt_s))
+    assert len(short_of) > 100
+    assert min(short_of) >= -1e-6
+    assert np.quantile(short_of, 0.9) < 0.1

@@ -118,7 +118,7 @@ static double gain(double a, double slope, double n)
  * acceleration limit, release. Each count is the first tick of the next phase, solved for. */
 static sp_brake_path path_upwards(double v, double a, double top)
 {
-    sp_brake_path path = {0, 0, 0};
+    sp_brake_path path = {.lowest = 0};
     if (v < 0) { /* acceleration under way turns it round: the trough is the last tick before v > 0 */
         double n = ceil(a - 0.5 - 0.5 * sqrt(fmax(0, (2 * a - 1) * (2 * a - 1) + 8 * v))) - 1;
         path.lowest = travel(v, a, -1, n);
