@@ -7,7 +7,6 @@ commands of ``spinal`` do. All are imported to declare themselves, so what is he
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 SUBCOMMANDS = (
@@ -24,5 +23,4 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser("bench", help="measure latency and smoothness; the release gate")
     inner = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
     for module in SUBCOMMANDS:
-        if find_spec(module) is not None:
-            import_module(module).add_parser(inner)
+        import_module(module).add_parser(inner)

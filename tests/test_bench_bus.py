@@ -6,15 +6,17 @@ import sys
 
 import numpy as np
 import pytest
+from waiting import until
 
-from spinal.bench import bare_bus, bare_client
-from spinal.bench.bare_client import Cycles
-from spinal.bench.bus_rig import BusRig
-from spinal.bench.cycles import cut, unomitted
+from spinal.bench.bus import bare as bare_bus
+from spinal.bench.bus import bare_client
+from spinal.bench.bus.bare_client import Cycles
+from spinal.bench.bus.cycles import cut, unomitted
+from spinal.bench.bus.rig import BusRig
+from spinal.bench.live.supervised_robot import SHIPPED
 from spinal.bench.result import Verdict
 from spinal.bench.suites import bus
 from spinal.bench.suites.bus import Losses
-from spinal.bench.supervised_robot import SHIPPED
 from spinal.native import clock, feetech, layout
 from spinal.native.emulator import Emulator, EmulatorServer
 from spinal.runtime.config import load_robot
@@ -140,7 +142,7 @@ def test_a_pty_is_a_line_as_well():
 
 def test_a_rig_that_does_not_start_leaves_nothing_open(monkeypatch):
     before = len(os.listdir("/proc/self/fd"))
-    monkeypatch.setattr("spinal.bench.bus_rig.configure", lambda *_: 1 / 0)
+    monkeypatch.setattr("spinal.bench.bus.rig.configure", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError), BusRig(ROBOT):
         pass
     assert len(os.listdir("/proc/self/fd")) == before
@@ -154,7 +156,9 @@ def bare_run(silent=(), count=5):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with ours, theirs, EmulatorServer(emulator, theirs.fileno()):
         start = clock.now_ns()
-        return bare_bus.run(ours, IDS, start, start + count * PERIOD_NS, PERIOD_NS, 0), emulator.stats()
+        found = bare_bus.run(ours, IDS, start, start + count * PERIOD_NS, PERIOD_NS, 0)
+        until(lambda: emulator.stats().packets >= 2 * len(found[0]), "the last goals arrive")
+        return found, emulator.stats()
 
 
 def test_the_bare_client_puts_the_same_bytes_on_the_wire():

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from spinal.bench import echo_client, supervised_robot
 from spinal.bench.bench import Bench
-from spinal.bench.conversation import ORDERED_TO_HOLD, Message, Sent, Tick, converse
-from spinal.bench.echo_client import Echo, bare_echo, goal_frame
+from spinal.bench.link import echo_client
+from spinal.bench.link.conversation import ORDERED_TO_HOLD, Message, Sent, Tick, converse
+from spinal.bench.link.echo_client import Echo, bare_echo, goal_frame
+from spinal.bench.live import supervised_robot
 from spinal.bench.result import Verdict
 from spinal.bench.suites import link
 from spinal.native import layout

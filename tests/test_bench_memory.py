@@ -7,9 +7,9 @@ import sys
 import numpy as np
 import pytest
 
-from spinal.bench import processes
-from spinal.bench.growth import ARENA_BYTES, BATCHES, Slope, lasting_growth, slope_per_hour
-from spinal.bench.processes import Use
+from spinal.bench.live import processes
+from spinal.bench.live.growth import ARENA_BYTES, BATCHES, Slope, lasting_growth, slope_per_hour
+from spinal.bench.live.processes import Use
 from spinal.bench.result import Verdict
 from spinal.bench.suites import memory
 from spinal.bench.suites.memory import MIB, Watched

@@ -10,11 +10,12 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from spinal.bench import models, policy_process
 from spinal.bench.bench import Bench
-from spinal.bench.played import PlayedRobot
-from spinal.bench.policy_process import Done, Job, cut, pace
-from spinal.bench.policy_sides import Column, Pair
+from spinal.bench.policy import models
+from spinal.bench.policy import process as policy_process
+from spinal.bench.policy.played import PlayedRobot
+from spinal.bench.policy.process import Done, Job, cut, pace
+from spinal.bench.policy.sides import Column, Pair
 from spinal.bench.result import Disturbance, Verdict
 from spinal.bench.suites import policy
 from spinal.native import layout

@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from spinal.bench import reaction_stages, supervised_robot
 from spinal.bench.bench import Bench
-from spinal.bench.reaction_run import Run, follow
-from spinal.bench.reaction_stages import KEPT, STAGES, ReactionStages, Switch, share_of, stages_of
+from spinal.bench.live import reaction_stages, supervised_robot
+from spinal.bench.live.reaction_run import Run, follow
+from spinal.bench.live.reaction_stages import KEPT, STAGES, ReactionStages, Switch, share_of, stages_of
 from spinal.bench.result import Verdict
 from spinal.bench.suites import BY_NAME, reaction
 from spinal.native import layout

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from spinal.bench import demo_robot, processes
-from spinal.bench.demo_robot import DemoRobot
+from spinal.bench.live import demo_robot, processes
+from spinal.bench.live.demo_robot import DemoRobot
 from spinal.bench.suites import start
 from spinal.bench.suites.start import Light
 from spinal.native.shared import Segment

@@ -8,9 +8,8 @@ import pytest
 
 from spinal.bench.apart import run_apart
 from spinal.bench.bench import Bench
-from spinal.bench.result import Disturbance, Verdict
-from spinal.bench.rig import STAMPS
-from spinal.bench.stages import (
+from spinal.bench.loop.rig import STAMPS
+from spinal.bench.loop.stages import (
     COMPUTE,
     REPEATS,
     STAGES,
@@ -21,6 +20,7 @@ from spinal.bench.stages import (
     measure_ticks,
     median_interval,
 )
+from spinal.bench.result import Disturbance, Verdict
 from spinal.bench.suites import scale, step
 from spinal.native.stopwatch import MOST_CALLS, PARTS, Stopwatch
 

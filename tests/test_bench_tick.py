@@ -11,11 +11,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from spinal.bench import alike, cyclictest, lateness, loads, rig
+from spinal.bench import loads
 from spinal.bench.apart import run_apart
 from spinal.bench.bench import Bench
 from spinal.bench.buckets import counts_of, distribution_us
-from spinal.bench.lateness import Pair, Schedule, phases, schedule
+from spinal.bench.loop import alike, cyclictest, lateness, rig
+from spinal.bench.loop.lateness import Pair, Schedule, phases, schedule
 from spinal.bench.result import Disturbance, Verdict
 from spinal.bench.statistics import quantile
 from spinal.bench.suites import tick

@@ -1,6 +1,6 @@
 """A cycle on the wire: one sync read and one sync write of the shipped robot's servos, in the real loop.
 
-Its floor is a bare client (``bench/bare_bus.py``): the same bytes over the same kind of line, against the same
+Its floor is a bare client (``bench/bus/bare.py``): the same bytes over the same kind of line, against the same
 emulated servos with the same wire time, at the same rate and priority, half a period apart. What both share is the
 wire, the kernel and the servos; what ours has on top is codec, joints, deadline, and the loop.
 
@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinal.bench import judge
-from spinal.bench.bare_client import Cycles, bare_client
 from spinal.bench.bench import Bench
 from spinal.bench.buckets import counts_of, distribution_us
-from spinal.bench.bus_rig import BusRig
-from spinal.bench.cycles import cut, unomitted
+from spinal.bench.bus.bare_client import Cycles, bare_client
+from spinal.bench.bus.cycles import cut, unomitted
+from spinal.bench.bus.rig import BusRig
 from spinal.bench.disturbance import Watch, reason
 from spinal.bench.result import Curve, Distribution, Metric, SuiteResult, Verdict
 from spinal.bench.statistics import Counts, quantile, slice_ratio

@@ -2,7 +2,7 @@
 
 A planner pauses the robot and lets it go on, each at a random instant: client, ZeroMQ, gate, order, tick. By turns
 with it, a bare ROUTER in a process of its own echoes the same bytes over the same kind of socket, with msgpack at
-both ends (``bench/bare_echo.py``).
+both ends (``bench/link/bare_echo.py``).
 
     ack        from the client's send to the robot's answer; floor: the bare echo
     order      from the send until the order lies in the loop's mailbox
@@ -21,13 +21,13 @@ import numpy as np
 from spinal.bench import judge
 from spinal.bench.bench import Bench
 from spinal.bench.buckets import counts_of, distribution_us
-from spinal.bench.conversation import Message, Sent, converse
-from spinal.bench.cycles import Stamps
+from spinal.bench.bus.cycles import Stamps
 from spinal.bench.disturbance import Watch, reason
-from spinal.bench.echo_client import bare_echo
+from spinal.bench.link.conversation import Message, Sent, converse
+from spinal.bench.link.echo_client import bare_echo
+from spinal.bench.live.supervised_robot import absence, supervised_robot
 from spinal.bench.result import Metric, Stage, SuiteResult, Waterfall
 from spinal.bench.statistics import RESAMPLES
-from spinal.bench.supervised_robot import absence, supervised_robot
 from spinal.runtime.errors import LinkError
 
 OWN_LIMIT_US = 1000.0

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from spinal.bench import processes
 from spinal.bench.bench import Bench
-from spinal.bench.demo_robot import DemoRobot
-from spinal.bench.growth import ARENA_BYTES, Slope, lasting_growth, slope_per_hour
 from spinal.bench.judge import exact, missing
-from spinal.bench.processes import Use
+from spinal.bench.live import processes
+from spinal.bench.live.demo_robot import DemoRobot
+from spinal.bench.live.growth import ARENA_BYTES, Slope, lasting_growth, slope_per_hour
+from spinal.bench.live.processes import Use
 from spinal.bench.result import Curve, Metric, SuiteResult, Verdict, finite
 
 MIB = float(1 << 20)

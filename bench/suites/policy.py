@@ -1,6 +1,6 @@
 """Inference through the runtime, beside bare onnxruntime: same model, threads, copies and rate, turn about.
 
-Each model is measured in processes of its own (``spinal.bench.policy_process``), as the policy runs on a robot.
+Each model is measured in processes of its own (``spinal.bench.policy.process``), as the policy runs on a robot.
 What is judged is what the policy process itself publishes as ``inference_us``: from an observation to the chunk.
 """
 
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from spinal.bench.bench import Bench
 from spinal.bench.disturbance import reason
 from spinal.bench.judge import exact, missing, sliced
-from spinal.bench.policy_process import Done, Job, Stamps
-from spinal.bench.policy_sides import Column
+from spinal.bench.policy.process import Done, Job, Stamps
+from spinal.bench.policy.sides import Column
 from spinal.bench.result import (
     Distribution,
     Metric,
@@ -276,7 +276,7 @@ def _child(job: Job) -> Done:
     command = [
         sys.executable,
         "-m",
-        "spinal.bench.policy_process",
+        "spinal.bench.policy.process",
         "--job",
         msgspec.json.encode(job).decode(),
     ]

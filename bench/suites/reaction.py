@@ -2,9 +2,9 @@
 
 In force: until the first written frame whose trajectory answers an observation of the event or later. Its floor is
 inference + bus + what sampling costs anybody (the waits for the policy's slot and for the tick's), of the same
-events; what lies between is the runtime's own share (``bench/reaction_stages.py``). An empty loop of the servo's
-rate and priority runs all the time half a period beside the robot's. Visible: in lock-step against an undisturbed
-twin (``runtime/response.py``), the same figures on every machine of one kind.
+events; what lies between is the runtime's own share (``bench/live/reaction_stages.py``). An empty loop of the
+servo's rate and priority runs all the time half a period beside the robot's. Visible: in lock-step against an
+undisturbed twin (``runtime/response.py``), the same figures on every machine of one kind.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from spinal.bench import judge
 from spinal.bench.bench import Bench
 from spinal.bench.buckets import distribution_us
 from spinal.bench.disturbance import Watch, reason
+from spinal.bench.live.reaction_run import Run, follow
+from spinal.bench.live.reaction_stages import STAGES, ReactionStages
+from spinal.bench.live.supervised_robot import SHIPPED, absence, supervised_robot
 from spinal.bench.loads import processes
-from spinal.bench.reaction_run import Run, follow
-from spinal.bench.reaction_stages import STAGES, ReactionStages
 from spinal.bench.result import Metric, Stage, SuiteResult, Waterfall
 from spinal.bench.statistics import Ratio, quantile, slice_ratio, wilson
-from spinal.bench.supervised_robot import SHIPPED, absence, supervised_robot
 from spinal.native.histogram import UPPER_EDGES_NS, Histogram
 from spinal.runtime.config import load_robot
 

@@ -15,8 +15,16 @@ from spinal.bench.apart import run_apart
 from spinal.bench.bench import Bench
 from spinal.bench.buckets import counts_of, distribution_us
 from spinal.bench.disturbance import Watch, reason
+from spinal.bench.loop.stages import (
+    COMPUTE,
+    LONGEST_TURN_S,
+    WHOLE,
+    Size,
+    Ticks,
+    measure_ticks,
+    median_interval,
+)
 from spinal.bench.result import Curve, Metric, SuiteResult
-from spinal.bench.stages import COMPUTE, LONGEST_TURN_S, WHOLE, Size, Ticks, measure_ticks, median_interval
 from spinal.bench.suites.step import faults_of
 
 RATE_HZ = 1000

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from spinal.bench.bench import Bench
-from spinal.bench.demo_robot import COMMAND, DemoRobot
 from spinal.bench.judge import exact
+from spinal.bench.live.demo_robot import COMMAND, DemoRobot
 from spinal.bench.result import Metric, Stage, SuiteResult, Waterfall
 from spinal.native import clock, layout
 from spinal.native.shared import Segment

@@ -13,8 +13,7 @@ from spinal.bench.apart import run_apart
 from spinal.bench.bench import Bench
 from spinal.bench.buckets import counts_of, distribution_us
 from spinal.bench.disturbance import Watch, reason
-from spinal.bench.result import Curve, Metric, Stage, SuiteResult, Waterfall
-from spinal.bench.stages import (
+from spinal.bench.loop.stages import (
     COMPUTE,
     LONGEST_TURN_S,
     STAGES,
@@ -25,6 +24,7 @@ from spinal.bench.stages import (
     measure_ticks,
     median_interval,
 )
+from spinal.bench.result import Curve, Metric, Stage, SuiteResult, Waterfall
 
 RATE_HZ = 1000
 SIZES = (Size(6), Size(14))

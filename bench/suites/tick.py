@@ -9,14 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from spinal.bench import cyclictest, judge, machine
-from spinal.bench.alike import measure_alike
+from spinal.bench import judge, machine
 from spinal.bench.apart import run_apart
 from spinal.bench.bench import Bench
 from spinal.bench.buckets import distribution_us
 from spinal.bench.disturbance import Watch, reason
-from spinal.bench.lateness import FRACTIONS, Condition, Pair, Schedule, measure_pair, schedule
 from spinal.bench.loads import processes
+from spinal.bench.loop import cyclictest
+from spinal.bench.loop.alike import measure_alike
+from spinal.bench.loop.lateness import FRACTIONS, Condition, Pair, Schedule, measure_pair, schedule
 from spinal.bench.result import Curve, Distribution, Disturbance, Metric, SuiteResult, finite
 from spinal.bench.statistics import Ratio, quantile, slice_ratio
 from spinal.bench.thresholds import Thresholds, load

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spinal.bench.reaction_stages import ReactionStages
+from spinal.bench.live.reaction_stages import ReactionStages
+from spinal.bench.live.supervised_robot import SupervisedRobot
 from spinal.bench.statistics import Counts
-from spinal.bench.supervised_robot import SupervisedRobot
 from spinal.native import clock, layout
 from spinal.native.floor import Floor
 from spinal.native.loop import LoopStats

@@ -1,4 +1,4 @@
-"""The bare client of ``bench/bare_bus.py``, seen from the suite that it stands beside."""
+"""The bare client of ``bench/bus/bare.py``, seen from the suite that it stands beside."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spinal.bench.bus_rig import EMULATOR_PRIORITY_BELOW_LOOP
-from spinal.bench.cycles import Stamps
+from spinal.bench.bus.cycles import Stamps
+from spinal.bench.bus.rig import EMULATOR_PRIORITY_BELOW_LOOP
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.plan import loop_plan, the_bus
 from spinal.runtime.errors import ProcessError
 
 END_S = 10.0
 """Longer than that it is not waited for behind its own time."""
-BY_HAND = "run it by hand: python -m spinal.bench.bare_bus --help"
+BY_HAND = "run it by hand: python -m spinal.bench.bus.bare --help"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def bare_client(robot: RobotConfig, period_ns: int, start_ns: int, seconds: floa
     words += ["--priority", str(plan.fifo_priority), "--parent", str(os.getpid())]
     words += ["--server-priority", str(max(0, plan.fifo_priority - EMULATOR_PRIORITY_BELOW_LOOP))]
     process = subprocess.Popen(
-        [sys.executable, "-m", "spinal.bench.bare_bus", *words],
+        [sys.executable, "-m", "spinal.bench.bus.bare", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

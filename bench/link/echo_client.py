@@ -1,4 +1,4 @@
-"""The bare echo of ``bench/bare_echo.py``, seen from the suite that it stands beside."""
+"""The bare echo of ``bench/link/bare_echo.py``, seen from the suite that it stands beside."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spinal.runtime.link.messages import VERSION, Envelope, Goal, encode, encode
 START_S = 20.0
 SILENCE_MS = 1000
 VALID_NS = 10_000_000_000
-BY_HAND = "run it by hand: python -m spinal.bench.bare_echo --help"
+BY_HAND = "run it by hand: python -m spinal.bench.link.bare_echo --help"
 
 
 class Echo:
@@ -57,7 +57,7 @@ def bare_echo() -> Iterator[Echo]:
     """The bare echo's process and a client of it, on a socket of their own. Raises ProcessError."""
     with tempfile.TemporaryDirectory(prefix="spinal-bench-") as folder:
         endpoint = f"ipc://{Path(folder) / 'echo'}"
-        words = ["-m", "spinal.bench.bare_echo", "--endpoint", endpoint, "--parent", str(os.getpid())]
+        words = ["-m", "spinal.bench.link.bare_echo", "--endpoint", endpoint, "--parent", str(os.getpid())]
         process = subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE)
         try:
             if process.stdout is None:

@@ -1,6 +1,6 @@
 """Measures one model in a process of its own, as the policy runs: its nice value, its garbage collector, its rate.
 
-Run by the policy suite: ``python -m spinal.bench.policy_process --job JSON``. It writes its stamps to a file and
+Run by the policy suite: ``python -m spinal.bench.policy.process --job JSON``. It writes its stamps to a file and
 says the rest as JSON on stdout. Nothing here has a real-time priority.
 """
 
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinal.bench.disturbance import Watch
-from spinal.bench.models import write
-from spinal.bench.policy_sides import Column, Pair, Row, Side
+from spinal.bench.policy.models import write
+from spinal.bench.policy.sides import Column, Pair, Row, Side
 from spinal.bench.result import Disturbance
 from spinal.native import clock
 from spinal.runtime.config import load_robot

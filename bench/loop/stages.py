@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spinal.bench.rig import MS, SECOND, Rig, Stamps
+from spinal.bench.loop.rig import MS, SECOND, Rig, Stamps
 from spinal.bench.statistics import FEWEST_SLICES, bootstrap_median
 from spinal.native.clock import now_ns
 from spinal.native.stopwatch import PARTS, Stopwatch

@@ -16,8 +16,8 @@ from spinal.bench import judge, machine
 from spinal.bench.apart import run_apart
 from spinal.bench.bench import Bench
 from spinal.bench.disturbance import Watch, reason
-from spinal.bench.lateness import FRACTIONS, Condition, measure_pair, schedule
 from spinal.bench.loads import processes
+from spinal.bench.loop.lateness import FRACTIONS, Condition, measure_pair, schedule
 from spinal.bench.result import Curve, SuiteResult
 from spinal.bench.statistics import Ratio, slice_ratio
 from spinal.bench.thresholds import FEWEST_RUNS, Alike, Thresholds, alike_quantile, joined, keep, load

@@ -16,8 +16,8 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from spinal.bench.models import IMAGE
-from spinal.bench.played import DELAY_NS, PlayedRobot
+from spinal.bench.policy.models import IMAGE
+from spinal.bench.policy.played import DELAY_NS, PlayedRobot
 from spinal.native.clock import now_ns as clock_ns
 from spinal.runtime.config.card import PolicyCard
 from spinal.runtime.config.robot import RobotConfig

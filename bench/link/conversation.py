@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spinal.bench.echo_client import Echo
-from spinal.bench.supervised_robot import SupervisedRobot
+from spinal.bench.link.echo_client import Echo
+from spinal.bench.live.supervised_robot import SupervisedRobot
 from spinal.native import clock, layout
 from spinal.native.shared import Mailbox, Ring
 from spinal.runtime.errors import LinkError, ProcessError

@@ -1,7 +1,7 @@
 """The floor of the planner link, as a process of its own: a bare ROUTER that unpacks a message and sends it back.
 
-``python -m spinal.bench.bare_echo --endpoint ipc:///...`` knows no gate, no sessions, no deadlines, no types: what
-is left is ZeroMQ over ipc, msgpack, and two processes that wake each other. It says "ready" once it is bound.
+``python -m spinal.bench.link.bare_echo --endpoint ipc:///...`` knows no gate, no sessions, no deadlines, no types.
+What is left is ZeroMQ over ipc, msgpack, and two processes that wake each other. It says "ready" once it is bound.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from typing import Protocol
 import numpy as np
 
 from spinal.bench.loads import busy_thread, inference_thread
+from spinal.bench.loop.rig import MS, SECOND, Rig
 from spinal.bench.machine import FIFO_PRIORITY
-from spinal.bench.rig import MS, SECOND, Rig
 from spinal.bench.statistics import Counts
 from spinal.native.clock import now_ns, sleep_until_ns
 from spinal.native.floor import Floor

@@ -1,6 +1,6 @@
 """The floor of a bus cycle, as a process of its own: the same bytes over the same kind of line, nothing else.
 
-``python -m spinal.bench.bare_bus`` serves emulated servos on a socketpair from a native thread, and is itself a
+``python -m spinal.bench.bus.bare`` serves emulated servos on a socketpair from a native thread, and is itself a
 client that knows nothing: it writes the bytes of a sync read, blocks until as many bytes came back as the servos
 owe, and writes the bytes of a sync write. No codec, no joints, no deadline, no state, no limits; the same rate,
 priority and wire time as the loop that it stands beside. It is Python, in a process where nothing else takes the

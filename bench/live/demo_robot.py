@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from spinal.bench import processes
+from spinal.bench.live import processes
 from spinal.native import clock
 from spinal.native.shared import Segment
 from spinal.runtime.errors import ProcessError

@@ -1,0 +1,1 @@
+"""Cycles on a line beside a bare client's: what `bus` measures with."""

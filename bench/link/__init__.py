@@ -1,0 +1,1 @@
+"""A planner's messages, and a bare echo of them: what `link` measures with."""

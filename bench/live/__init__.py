@@ -1,0 +1,1 @@
+"""The supervised robot from outside: what `reaction`, `link`, `start` and `memory` measure with."""

@@ -1,0 +1,1 @@
+"""The native loop beside an empty one: what `tick`, `step` and `scale` measure with."""

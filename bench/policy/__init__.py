@@ -1,0 +1,1 @@
+"""Inference through the runtime beside bare onnxruntime: what `policy` measures with."""
