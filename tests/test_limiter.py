@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from limiter_rig import (
+    COARSE,
     DESK,
     GARBAGE,
     LIMITS,
@@ -243,15 +244,34 @@ def test_the_very_end_of_the_range_can_be_reached_and_kept(limits, dt_s):
 def test_a_request_that_is_too_fast_at_its_instant_does_not_pass():
     """Its position alone could be reached; the motion that it stands for could not."""
     limits, dt_s = WIDE, 0.004
-    joint = Limiter(limits, dt_s)
-    while joint.velocity < 4.6999:
-        push(joint, limits, dt_s, 1)
-    while joint.acceleration != 0:
-        joint.step(joint.position + joint.velocity * dt_s, joint.velocity)
-    ahead = joint.position + joint.velocity * dt_s
-    for speed, bits in ((4.74, JERK), (4.7, 0)):
-        assert joint.step(ahead, speed) == bits
+    for side in (1, -1):
+        joint = Limiter(limits, dt_s)
+        while side * joint.velocity < 4.6999:
+            push(joint, limits, dt_s, side)
+        while joint.acceleration != 0:
+            joint.step(joint.position + joint.velocity * dt_s, joint.velocity)
         ahead = joint.position + joint.velocity * dt_s
+        for speed, bits in ((4.74, JERK), (4.7, 0)):
+            assert joint.step(ahead, side * speed) == bits
+            ahead = joint.position + joint.velocity * dt_s
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize(
+    ("limits", "dt_s", "second", "acceleration"),
+    [
+        (DESK, 0.004, 20.0, 28.0),  # the tick after would need too much jerk
+        (DESK, 0.004, 10.0, 28.0),  # the one after that
+        (COARSE, 0.010, 250.0, 150.0),  # too much acceleration on the way
+        (COARSE, 0.010, 150.0, 250.0),  # too much in the end
+    ],
+)
+def test_a_request_that_cannot_be_followed_up_does_not_pass(limits, dt_s, second, acceleration, side):
+    """From rest, to the very position: ``second`` is the acceleration that the next tick would have."""
+    velocity = (second - 0.5 * acceleration) * dt_s
+    assert Limiter(limits, dt_s).step(0.0, side * velocity, side * acceleration) == JERK
+    fine = 0.3 * limits[4] * dt_s
+    assert Limiter(limits, dt_s).step(0.0, side * 0.2 * fine * dt_s, side * fine) == 0
 
 
 def test_each_bit_of_a_gripper():

@@ -229,7 +229,7 @@ def test_no_sequence_would_have_come_down_to_the_lowered_speed_sooner(hard, whic
 
 @every_tight
 def test_near_an_end_the_most_is_taken_that_can_still_be_stopped(limits, dt_s):
-    """Against a search for it: in nine ticks of ten within a tenth of a jerk step, and never above."""
+    """Against a search for it: in 99 of 100 ticks within a tenth of a jerk step, and never above."""
     _, _, _, most, jerk = limits
     joint, probe, short_of = Limiter(limits, dt_s), Limiter(limits, dt_s), []
     pick, side = random.Random(12), 1
@@ -247,4 +247,4 @@ def test_near_an_end_the_most_is_taken_that_can_still_be_stopped(limits, dt_s):
         short_of.append((low - side * joint.acceleration) / (jerk * dt_s))
     assert len(short_of) > 100
     assert min(short_of) >= -1e-6
-    assert np.quantile(short_of, 0.9) < 0.1
+    assert np.quantile(short_of, 0.99) < 0.1

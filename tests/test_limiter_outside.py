@@ -212,6 +212,24 @@ def test_an_acceleration_over_its_limit_comes_back_with_emergency_jerk():
         assert joint.is_viable()
 
 
+@pytest.mark.parametrize("side", [-1, 1])
+def test_an_acceleration_that_is_needed_to_stop_comes_back_by_the_normal_jerk_alone(side):
+    """Position goes before acceleration: the brake just fits, so its limit, lowered live, has to wait."""
+    limits, dt_s = (-9.0, 9.0, 4.7, 20.0, 1000.0), 0.004
+    joint = Limiter(limits, dt_s, 0.0, (-9.0, 9.0, 4.7, 120.0, 20000.0))
+    joint.push(0.0, side * 3.0, side * -60.0)
+    way = abs(joint.brake_path()[2])
+    joint.push(side * (9.0 - way), side * 3.0, side * -60.0)
+    for expected in (-56.0, -52.0, -48.0, -44.0, -40.0):
+        assert joint.step(side * 9.0) & OUTSIDE_ACCELERATION
+        assert joint.acceleration == pytest.approx(side * expected, abs=1e-3)
+    for _ in range(200):
+        joint.brake()
+        assert side * joint.position <= 9.0 + 1e-7
+    assert joint.is_viable()
+    assert joint.position == pytest.approx(side * 9.0, abs=1e-3)
+
+
 def test_a_request_that_is_inside_is_passed_from_outside():
     """A state may be outside by what its brake would do, and the request takes it in at once."""
     joint = Limiter(DESK, 0.004, DESK[1] + 1e-5, emergency_of(DESK))
