@@ -20,8 +20,8 @@
  * velocity before acceleration, acceleration before jerk, and each that is outside is named by a bit.
  *   - Position: while the brake inside `limits` leaves the range, the step brakes with the acceleration and jerk of
  *     `emergency`, or harder where the request wants to come back. So |p outside| never passes what an emergency
- *     brake from the first state would reach. A sequence that turns back could spare A^3 / (6 J^2) of it at most,
- *     at the price of throwing the arm back.
+ *     brake from the first state would reach (one whose acceleration is not above that of `emergency`). A sequence
+ *     that turns back could spare A^3 / (6 J^2) of it and a tick at most, at the price of throwing the arm back.
  *   - Velocity above `limits` falls as fast as normal acceleration and jerk allow, and above emergency->velocity as
  *     fast as those of `emergency` allow, once the acceleration under way is taken off: a person who lowers the
  *     speed scale gets a normal brake, a runaway does not.
