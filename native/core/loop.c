@@ -222,11 +222,11 @@ static void command_joints(sp_loop *loop, int64_t tick_ns)
         if (active) {
             request = sp_trajectory_sample(active, i, config->kinds[i], tick_ns);
             reasons = config->kinds[i] == SP_JOINT_ARM
-                          ? sp_limiter_step(joint, &limits[i], dt_s, &request)
+                          ? sp_limiter_step_or_return(joint, &limits[i], &config->emergency[i], dt_s, &request)
                           : sp_limiter_step_gripper(joint, &limits[i], dt_s, request.position);
         } else {
             reasons = config->kinds[i] == SP_JOINT_ARM
-                          ? sp_limiter_brake(joint, &limits[i], dt_s)
+                          ? sp_limiter_brake_or_return(joint, &limits[i], &config->emergency[i], dt_s)
                           : sp_limiter_step_gripper(joint, &limits[i], dt_s, joint->position);
         }
         limited |= reasons != 0 && config->kinds[i] == SP_JOINT_ARM;
