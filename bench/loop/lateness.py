@@ -20,6 +20,7 @@ from spinal.bench.machine import FIFO_PRIORITY
 from spinal.bench.statistics import Counts
 from spinal.native.clock import now_ns, sleep_until_ns
 from spinal.native.floor import Floor
+from spinal.runtime.awake import AwakeProcessors
 
 JOINTS = 14
 AHEAD_NS = 20 * MS
@@ -184,6 +185,7 @@ def measure_pair(schedule: Schedule, threads: tuple[str, ...], empty: bool) -> P
     For a process of its own: it locks memory. Raises SpinalError when the loop did not run all the time.
     """
     with ExitStack() as beside:
+        beside.enter_context(AwakeProcessors(True))  # as the controller does, and cyclictest
         for name in threads:
             beside.enter_context(THREADS[name]())
         subject: Subject = EmptySubject(schedule.rate_hz) if empty else LoopSubject(schedule.rate_hz)

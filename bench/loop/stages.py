@@ -16,6 +16,7 @@ from spinal.bench.loop.rig import MS, SECOND, Rig, Stamps
 from spinal.bench.statistics import FEWEST_SLICES, bootstrap_median
 from spinal.native.clock import now_ns
 from spinal.native.stopwatch import PARTS, Stopwatch
+from spinal.runtime.awake import AwakeProcessors
 from spinal.runtime.errors import SpinalError
 
 Durations = NDArray[np.int64]
@@ -99,10 +100,11 @@ def measure_ticks(
     for _ in range(turns):
         for size, rig in rigs.items():
             try:
-                rig.begin()
-                rig.run_until(now_ns() + SETTLE_NS)
-                rig.records()
-                rig.run_until(now_ns() + round(turn_s * SECOND))
+                with AwakeProcessors(True):  # as the controller does
+                    rig.begin()
+                    rig.run_until(now_ns() + SETTLE_NS)
+                    rig.records()
+                    rig.run_until(now_ns() + round(turn_s * SECOND))
                 stamps[size].append(rig.records())
                 stats = rig.stats
                 ticks[size].faults += stats["minor_faults"] + stats["major_faults"]

@@ -210,7 +210,7 @@ def _notes(found: list[Run], bench: Bench, thresholds: Thresholds, virtual: str)
     refused = next((run.pair.realtime["fifo"] for run in found if run.pair.realtime.get("fifo")), None)
     if refused:
         notes.append(
-            f"SCHED_FIFO was refused ({refused}): both loops ran without; `spinal check` says how to grant it"
+            f"SCHED_FIFO was refused ({refused}): both loops ran without; `spinal doctor` says how to grant it"
         )
     if not bench.quick and not cyclictest.installed():
         notes.append(cyclictest.ABSENT)
