@@ -33,4 +33,5 @@ def decode_chunk(output: NDArray[np.float32], observation: Observation, step_ns:
         actions=actions,
         given=len(observation.ahead),
         decoder="chunk",
+        under_way=observation.under_way,
     )

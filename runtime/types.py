@@ -69,6 +69,8 @@ class Observation:
     joints_age_ns: int
     """Of the oldest joint sample."""
     streams: Mapping[str, StreamValue]
+    under_way: Trajectory | None = None
+    """What is in force at ``stamp_ns``, or published and about to be: what an answer replaces."""
 
     @property
     def sensor_stamp_ns(self) -> int:
@@ -90,6 +92,8 @@ class Chunk:
     given: int
     """As many of the first actions are no answer: they are what is commanded until one can be in force."""
     decoder: str
+    under_way: Trajectory | None = None
+    """What it replaces; see Observation."""
 
 
 @dataclass(frozen=True, slots=True)

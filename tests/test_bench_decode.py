@@ -12,7 +12,7 @@ from spinal.bench.suites import decode
 from spinal.bench.suites.decode import DECODE, FIT, FLOOR, SHAPES, Shape
 from spinal.runtime.config.card import load_card
 from spinal.runtime.decode import decode_chunk
-from spinal.runtime.trajectory import fit, fit_matrices
+from spinal.runtime.trajectory import fit, fit_matrix
 
 SMALL = Shape(8, 3, "small")
 
@@ -24,19 +24,15 @@ def test_the_first_size_is_the_shipped_policys():
 
 
 def test_the_floor_computes_what_the_fit_does():
-    """Up to the points that the fit takes as they are: its floor is the same linear map, not an easier one."""
+    """Its floor is the same linear map, not an easier one."""
     output, observation, command = decode.inputs(SMALL)
     chunk = decode_chunk(output, observation, decode.STEP_NS)
+    plan, step_s = decode.planned(SMALL), decode.STEP_NS * 1e-9
     position, curvature = fit(
-        command, chunk.actions, chunk.given, 1.0, decode.SMOOTHING, decode.SEAM_SMOOTHING
+        command, chunk.actions, chunk.given, step_s, decode.SMOOTHING, decode.SEAM_SMOOTHING, plan
     )
-    q, v, a = command.T
-    before = [q - 2 * v + 2 * a, q - v + 0.5 * a, q]
-    points = np.concatenate([np.array(before), chunk.actions])
-    both = decode.stacked(SMALL) @ points
-    rows, taken = SMALL.steps + 1, decode.GIVEN + 1
-    np.testing.assert_allclose(both[taken:rows], position[taken:], atol=1e-9)
-    np.testing.assert_allclose(both[rows:], curvature, atol=1e-9)
+    both = decode.matrix(SMALL) @ np.concatenate([command.T, chunk.actions, plan])
+    np.testing.assert_allclose(both, np.concatenate([position, curvature]), atol=1e-9)
 
 
 def test_every_slice_has_as_many_rounds_of_all_three():
@@ -49,7 +45,7 @@ def test_every_slice_has_as_many_rounds_of_all_three():
 
 def test_the_first_calls_find_no_matrices(monkeypatch):
     made = []
-    monkeypatch.setattr(decode, "fit", lambda *given: made.append(fit_matrices.cache_info().currsize))
+    monkeypatch.setattr(decode, "fit", lambda *given: made.append(fit_matrix.cache_info().currsize))
     took = decode.first_calls(SMALL)
     assert len(took) == len(made) > 0
     assert set(made) == {0}

@@ -337,6 +337,55 @@ def test_the_shortest_and_the_longest_chunk_that_a_card_may_have_can_be_executed
     assert trajectory.end_ns == NOW_NS + steps * STEP_NS
 
 
+def test_a_chunk_argues_with_the_trajectory_under_way(tmp_path):
+    step, _ = policy(tmp_path, ECHO)
+    seen = observation([[0.3, 0.01]] * 2)
+    chunk = step.infer(seen)
+    wave = np.sin(np.arange(20))[:, None] * [0.1, 0.001]
+    old = step.execution.trajectory(replace(chunk, actions=wave), seen.command, NOW_NS, 0)
+
+    def waypoints(under_way):
+        made = replace(chunk, under_way=under_way)
+        return step.execution.trajectory(made, seen.command, NOW_NS, 0).position
+
+    alone = waypoints(None)
+    before = replace(old, origin_ns=old.origin_ns - STEP_NS)
+    assert np.abs(waypoints(before) - alone)[:, 0].max() > 1e-3
+    ended = replace(old, origin_ns=old.origin_ns - 20 * STEP_NS)
+    coarser, later = replace(old, step_ns=2 * STEP_NS), replace(old, origin_ns=old.origin_ns + 1)
+    for nothing in (ended, coarser, later):
+        assert waypoints(nothing) == pytest.approx(alone, abs=1e-12)
+
+
+def test_an_answer_knows_what_it_replaces(tmp_path):
+    step, _ = policy(tmp_path, ECHO)
+    seen = observation()
+    path = step.execution.trajectory(step.infer(seen), seen.command, NOW_NS, 0)
+    assert step.infer(replace(seen, under_way=path)).under_way is path
+
+
+def test_under_way_is_the_newest_that_the_tick_has_or_will_take(tmp_path, world):
+    step, _ = policy(tmp_path, ECHO)
+    seen = observation()
+    path = step.execution.trajectory(step.infer(seen), seen.command, NOW_NS, 0)
+    newer, forecast = (
+        replace(path, published_ns=NOW_NS + STEP_NS),
+        Forecast(load_robot(write_robot(tmp_path))),
+    )
+    world.state(mode=layout.MODE_RUNNING, trajectory_id=1)
+    world.pose(10)
+    assert world.observer.observe(NOW_NS) is not None
+    state = world.observer.newest
+    assert forecast.under_way(state) is None
+    forecast.published(1, path, NOW_NS)
+    assert forecast.under_way(state) is path
+    forecast.published(2, newer, NOW_NS)
+    assert forecast.under_way(state) is newer
+    refused = replace(state, tick_ns=NOW_NS + 1000 * MS)
+    assert forecast.under_way(refused) is path
+    assert forecast.under_way(replace(state, mode=layout.MODE_HOLDING)) is None
+
+
 def test_the_policys_own_slowness_does_not_make_its_chunks_stale(tmp_path):
     step, _ = policy(tmp_path, ECHO)
     chunk = step.infer(observation())

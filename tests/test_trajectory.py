@@ -11,14 +11,14 @@ from scipy.interpolate import CubicSpline
 from spinal.native.shared import Mailbox, Segment
 from spinal.native.trajectory import LARGEST_BYTES, MAX_WAYPOINTS, ActiveTrajectory, TrajectoryWriter
 from spinal.runtime.config.robot import ExecutionSettings
-from spinal.runtime.trajectory import fit
+from spinal.runtime.trajectory import KEPT, fit, resample
 from spinal.runtime.types import Trajectory
 
 MS = 1_000_000
 ORIGIN_NS = 5_000_000_000
 STEP_NS = 20 * MS
 LIMITS = np.array([-3.0, 3.0, 4.7, 80.0, 4000.0])
-SEAM = ExecutionSettings().seam_smoothing
+SMOOTHING, SEAM = ExecutionSettings().smoothing, ExecutionSettings().seam_smoothing
 OK, BAD_SHAPE, NOT_FINITE, STALE, FUTURE = range(5)
 
 
@@ -185,10 +185,12 @@ def gain(frequency_hz, smoothing):
 
 
 def test_the_fit_keeps_what_a_chunk_can_say():
-    assert gain(2, 0.1) >= 0.99
-    assert gain(5, 0.1) >= 0.95
-    assert gain(10, 0.1) >= 0.7
-    assert gain(20, 0.1) <= 0.3, "noise must not pass"
+    assert gain(2, SMOOTHING) >= 0.99
+    assert gain(5, SMOOTHING) >= 0.99
+    assert gain(10, SMOOTHING) == pytest.approx(
+        1 / (1 + SMOOTHING * (2 * np.sin(0.2 * np.pi)) ** 14), abs=0.02
+    )
+    assert gain(20, SMOOTHING) <= 0.02, "noise must not pass"
     assert gain(10, 0.0) >= 0.98, "without smoothing it is the interpolating spline"
 
 
@@ -200,6 +202,89 @@ def test_the_fit_begins_with_what_is_known(given):
     assert (position[0] == command[:, 0]).all()
     assert (position[1 : given + 1] == actions[:given]).all()
     assert (position[given + 1] != actions[given]).all()
+
+
+def seam_of(hz, plan=None, given=5, steps=50):
+    """(a sine's positions, waypoints) of a chunk that goes on with it, of which ``plan`` points are planned."""
+    motion = wave(hz, np.arange(steps + 1) * 0.02)
+    positions = motion[:, :1]
+    planned = None if plan is None else positions[:plan]
+    waypoints, _ = fit(motion[:1], positions[1:], given, 0.02, SMOOTHING, SEAM, planned)
+    return positions, waypoints
+
+
+@pytest.mark.parametrize("hz", [2, 5, 8])
+def test_a_chunk_that_agrees_with_the_plan_keeps_its_bandwidth_at_the_seam(hz):
+    truth, alone = seam_of(hz)
+    _, agreed = seam_of(hz, plan=26)
+    off = [np.abs(waypoints - truth)[6:16].max() for waypoints in (alone, agreed)]
+    assert off[1] < 0.25 * off[0]
+
+
+def test_what_a_chunk_changes_is_smoothed_as_if_the_plan_stood_still():
+    """All of it is linear: KEPT of the plan's own motion goes through whatever the chunk changes."""
+    pick = np.random.default_rng(0)
+    still_, moving = np.zeros((21, 2)), np.cumsum(pick.normal(0, 0.01, (21, 2)), axis=0)
+    change = np.cumsum(pick.normal(0, 0.01, (20, 2)), axis=0)
+    command = np.zeros((2, 3))
+
+    def of(actions, plan):
+        return fit(command, actions, 2, 0.02, SMOOTHING, SEAM, plan)[0][3:]
+
+    together = of(change, KEPT * moving) - of(0 * change, KEPT * moving)
+    assert together == pytest.approx(of(change, still_), abs=1e-9)
+
+
+@pytest.mark.parametrize("planned", [0, 1, 3])
+def test_a_plan_that_ends_at_once_is_none(planned):
+    pick = np.random.default_rng(planned)
+    command, actions, plan = (
+        pick.normal(0, 1, (4, 3)),
+        pick.normal(0, 1, (20, 4)),
+        pick.normal(0, 1, (planned, 4)),
+    )
+    for with_it, without in zip(
+        fit(command, actions, 2, 0.02, SMOOTHING, SEAM, plan),
+        fit(command, actions, 2, 0.02, SMOOTHING, SEAM),
+        strict=True,
+    ):
+        assert with_it == pytest.approx(without, rel=1e-12, abs=1e-9)
+
+
+def test_behind_the_plans_end_only_the_chunk_counts():
+    """A plan ends with a jump of its own: nobody asks for the jump."""
+    actions = np.zeros((20, 1))
+    plan = np.zeros((10, 1))
+    waypoints, _ = fit(np.zeros((1, 3)), actions, 2, 0.02, SMOOTHING, SEAM, plan)
+    assert np.abs(waypoints).max() < 1e-12
+    longer, _ = fit(np.zeros((1, 3)), actions, 2, 0.02, SMOOTHING, SEAM, np.concatenate([plan, plan[:3] + 1]))
+    assert np.abs(longer).max() > 0.01
+
+
+def test_a_plan_longer_than_the_chunk_is_cut():
+    pick = np.random.default_rng(0)
+    command, actions, plan = pick.normal(0, 1, (2, 3)), pick.normal(0, 1, (8, 2)), pick.normal(0, 1, (30, 2))
+    whole = fit(command, actions, 1, 0.02, SMOOTHING, SEAM, plan)
+    cut = fit(command, actions, 1, 0.02, SMOOTHING, SEAM, plan[:9])
+    assert all((one == other).all() for one, other in zip(whole, cut, strict=True))
+
+
+@given(pick=chunks, since=st.floats(0, 19.9))
+@settings(max_examples=60, deadline=None)
+def test_resampled_is_where_the_spline_is(pick, since):
+    path = fitted(pick.uniform(-1, 1, 3), np.cumsum(pick.normal(0, 0.1, (20, 3)), axis=0))
+    since_ns = round(since * STEP_NS)
+    found = resample(path.position, path.curvature, since_ns / STEP_NS, STEP_NS * 1e-9)
+    assert len(found) == 20 - since_ns // STEP_NS
+    plain = hand_off(path, np.zeros((3, 3)), 0)
+    for step, here in enumerate(found):
+        at_ns = ORIGIN_NS + since_ns + step * STEP_NS
+        assert here == pytest.approx(plain.sample(at_ns)[:, 0], rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("since", [20.0, 20.5, 300.0])
+def test_nothing_is_left_of_a_spline_that_has_ended(since):
+    assert len(resample(np.zeros((21, 2)), np.zeros((21, 2)), since, 0.02)) == 0
 
 
 def test_a_chunk_that_goes_on_with_the_commanded_motion_leaves_nothing_to_decay():

@@ -271,9 +271,9 @@ def execution_for(card: PolicyCard, robot: RobotConfig | None) -> Execution:
         return Execution.of(robot, step_ns)
     return Execution(
         step_ns=step_ns,
-        smoothing=0.1,
-        seam_smoothing=100.0,
-        blend_min_ns=40_000_000,
+        smoothing=0.03,
+        seam_smoothing=200.0,
+        blend_min_ns=60_000_000,
         blend_max_ns=160_000_000,
         blend_share=0.5,
         period_ns=step_ns,

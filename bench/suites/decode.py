@@ -1,6 +1,6 @@
 """From a model's answer to waypoints: the decoder and the fit, beside one matrix product of the same size.
 
-The fit is linear, so one product of its two cached matrices with the chunk's points is what cannot be beaten. The
+The fit is linear, so one product of its cached matrix with motion, actions and plan is what cannot be beaten. The
 two take turns call by call, in one process; caches are warm, what a cold step costs stands in the policy suite.
 The one decoder today is ``chunk``; others are measured here when they land.
 """
@@ -19,11 +19,11 @@ from spinal.bench.judge import exact, sliced
 from spinal.bench.result import Curve, Metric, SuiteResult
 from spinal.bench.statistics import Ratio, bootstrap_median
 from spinal.runtime.decode import decode_chunk
-from spinal.runtime.trajectory import BEFORE, fit, fit_matrices
+from spinal.runtime.trajectory import fit, fit_matrix
 from spinal.runtime.types import Observation
 
 STEP_NS = 20_000_000
-SMOOTHING, SEAM_SMOOTHING = 0.1, 100.0
+SMOOTHING, SEAM_SMOOTHING = 0.03, 200.0
 GIVEN = 1
 """Steps that are commanded before an answer is in force, at the shipped policy's delay."""
 SLICES = 24
@@ -90,6 +90,7 @@ def measure(bench: Bench) -> SuiteResult:
 def take_turns(shape: Shape, seconds: float) -> NDArray[np.int64]:
     """ns of decode, fit and floor, [slice, round, 3], in turn for ``seconds``."""
     output, observation, command = inputs(shape)
+    plan = planned(shape)
     floor = matrix_product(shape)
     slices = []
     for _ in range(SLICES):
@@ -100,7 +101,7 @@ def take_turns(shape: Shape, seconds: float) -> NDArray[np.int64]:
                 began_ns = perf_counter_ns()
                 chunk = decode_chunk(output, observation, STEP_NS)
                 decoded_ns = perf_counter_ns()
-                fit(command, chunk.actions, chunk.given, STEP_NS * 1e-9, SMOOTHING, SEAM_SMOOTHING)
+                fit(command, chunk.actions, chunk.given, STEP_NS * 1e-9, SMOOTHING, SEAM_SMOOTHING, plan)
                 fitted_ns = perf_counter_ns()
                 floor()
                 rounds.append((decoded_ns - began_ns, fitted_ns - decoded_ns, perf_counter_ns() - fitted_ns))
@@ -112,13 +113,14 @@ def take_turns(shape: Shape, seconds: float) -> NDArray[np.int64]:
 def first_calls(shape: Shape) -> Array:
     """us of the first fit for each number of known steps up to half the chunk, [number * run]: nothing cached."""
     output, observation, command = inputs(shape)
+    plan = planned(shape)
     actions = decode_chunk(output, observation, STEP_NS).actions
     took = []
     for given in range(0, shape.steps // 2, max(1, shape.steps // 8)):
         for _ in range(COLD_RUNS):
-            fit_matrices.cache_clear()
+            fit_matrix.cache_clear()
             began_ns = perf_counter_ns()
-            fit(command, actions, given, STEP_NS * 1e-9, SMOOTHING, SEAM_SMOOTHING)
+            fit(command, actions, given, STEP_NS * 1e-9, SMOOTHING, SEAM_SMOOTHING, plan)
             took.append((perf_counter_ns() - began_ns) / 1000)
     return np.array(took)
 
@@ -146,9 +148,9 @@ def metrics_of(name: str, took: NDArray[np.int64], cold: Array) -> list[Metric]:
 
 
 def matrix_product(shape: Shape) -> Callable[[], None]:
-    """One product that gives waypoints and curvature: [2 (steps + 1), steps + 3] by [steps + 3, joints]."""
-    both = stacked(shape)
-    points = np.random.default_rng(0).normal(size=(BEFORE + 1 + shape.steps, shape.joints))
+    """One product that gives waypoints and curvature: [2 (steps + 1), 2 steps + 3] by [2 steps + 3, joints]."""
+    both = matrix(shape)
+    points = np.random.default_rng(0).normal(size=(both.shape[1], shape.joints))
     out = np.zeros((len(both), shape.joints))
 
     def floor() -> None:
@@ -157,9 +159,14 @@ def matrix_product(shape: Shape) -> Callable[[], None]:
     return floor
 
 
-def stacked(shape: Shape) -> Array:
-    """The fit's two matrices, one above the other."""
-    return np.concatenate(fit_matrices(shape.steps, GIVEN, SMOOTHING, SEAM_SMOOTHING))
+def matrix(shape: Shape) -> Array:
+    """The fit's, which acts on motion, actions and plan."""
+    return fit_matrix(shape.steps, GIVEN, shape.steps, STEP_NS * 1e-9, SMOOTHING, SEAM_SMOOTHING)
+
+
+def planned(shape: Shape) -> Array:
+    """[steps, joints]: where the trajectory under way would be, as far as it goes one step behind its beginning."""
+    return np.random.default_rng(1).normal(size=(shape.steps, shape.joints))
 
 
 def inputs(shape: Shape) -> tuple[NDArray[np.float32], Observation, Array]:

@@ -45,8 +45,8 @@ SETTINGS: Mapping[str, Callable[[Feed], SpinalPlayed]] = {
     "spinal_seam_0": spinal(seam_smoothing=0.0),
     "spinal_seam_10": spinal(seam_smoothing=10.0),
     "spinal_seam_1000": spinal(seam_smoothing=1000.0),
-    "spinal_smoothing_0_03": spinal(smoothing=0.03),
-    "spinal_smoothing_1": spinal(smoothing=1.0),
+    "spinal_smoothing_0_01": spinal(smoothing=0.01),
+    "spinal_smoothing_0_1": spinal(smoothing=0.1),
     "spinal_blend_160": spinal(blend_min_ms=160),
 }
 """Changes to the shipped settings, one at a time."""

@@ -43,6 +43,13 @@ class Forecast:
         found = self._kept.get(state.trajectory_id)
         return found[0] if found else None
 
+    def under_way(self, state: State) -> Trajectory | None:
+        """The trajectory that runs on if no new answer comes; None while the robot follows none."""
+        if state.mode != layout.MODE_RUNNING:
+            return None
+        new = self._next(state)
+        return new[0] if new else self.in_force(state)
+
     def motion(self, state: State, times_ns: Sequence[int]) -> Array:
         """[time, joint, 3]: position, velocity, acceleration that will be commanded at ``times_ns``, rising.
 
@@ -58,7 +65,7 @@ class Forecast:
         return motions
 
     def _setpoints(self, state: State, times_ns: Sequence[int]) -> Array:
-        old = self._under_way(state)
+        old = self._resumed(state)
         new, switch_ns = self._next(state), state.tick_ns
         if new is None:
             return np.stack([self._at(old, state, t) for t in times_ns])
@@ -73,7 +80,7 @@ class Forecast:
             ]
         )
 
-    def _under_way(self, state: State) -> tuple[ActiveTrajectory, int] | None:
+    def _resumed(self, state: State) -> tuple[ActiveTrajectory, int] | None:
         found = self._kept.get(state.trajectory_id)
         if found is None or state.mode != layout.MODE_RUNNING:
             return None

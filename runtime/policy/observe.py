@@ -87,6 +87,7 @@ class Observer:
             ahead=command[1:, :, 0],
             joints_age_ns=joints_age_ns,
             streams=streams,
+            under_way=self._forecast.under_way(state),
         )
 
     def _stream_value(self, name: str, now_ns: int) -> StreamValue | None:

@@ -19,7 +19,7 @@ from spinal.runtime.config.card import PolicyCard
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import decode_chunk
 from spinal.runtime.policy.session import Session
-from spinal.runtime.trajectory import fit
+from spinal.runtime.trajectory import fit, resample
 from spinal.runtime.types import Array, Chunk, Observation, Trajectory
 
 
@@ -60,7 +60,13 @@ class Execution:
     def trajectory(self, chunk: Chunk, command: Array, published_ns: int, delay_ns: int) -> Trajectory:
         """The spline from the motion commanded at the observation ([joint, 3]) through the chunk."""
         position, curvature = fit(
-            command, chunk.actions, chunk.given, chunk.step_ns * 1e-9, self.smoothing, self.seam_smoothing
+            command,
+            chunk.actions,
+            chunk.given,
+            chunk.step_ns * 1e-9,
+            self.smoothing,
+            self.seam_smoothing,
+            _plan(chunk),
         )
         for joint, gripper in enumerate(self.grippers):
             if gripper:
@@ -78,6 +84,17 @@ class Execution:
             position=np.ascontiguousarray(position),
             curvature=np.ascontiguousarray(curvature),
         )
+
+
+def _plan(chunk: Chunk) -> Array | None:
+    """What ``chunk`` is to replace, at its own instants; None where nothing of its step is under way."""
+    path = chunk.under_way
+    if path is None or path.step_ns != chunk.step_ns:
+        return None
+    since = (chunk.first_ns - path.origin_ns) / path.step_ns - 1
+    if since < 0:
+        return None
+    return resample(path.position, path.curvature, since, path.step_ns * 1e-9)
 
 
 Fill = Callable[[Observation], None]
