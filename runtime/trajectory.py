@@ -4,8 +4,8 @@
    are commanded until an answer can be in force. Two points before the observation, on the parabola of that
    motion, tell the spline where it comes from, so that at the switch only what the chunk really wants to
    change is left to decay.
-2. A penalty on the seventh difference takes out what moves faster than the motion: gain
-   1 / (1 + s (2 sin(pi f dt))^14), with s = 0.03 and 50 Hz 1.00 at 5 Hz, 0.78 at 10 Hz and less than 0.01 from
+2. A penalty on the eighth difference takes out what moves faster than the motion: gain
+   1 / (1 + s (2 sin(pi f dt))^16), with s = 0.02 and 50 Hz 1.00 at 5 Hz, 0.79 at 10 Hz and less than 0.01 from
    20 Hz on. The jitter of single actions lies there, and jerk counts it with the third power of its frequency: a
    lower order that takes as much of it takes the 10 Hz too.
 3. Where the answer joins the known motion sits what differs from one chunk to the next. So it is the change that
@@ -36,12 +36,12 @@ KNOWN_WEIGHT = 1e6
 """Of a known point against one action's."""
 BEFORE = 2
 """Points before the observation."""
-SMOOTHED, CHANGED = 7, 3
+SMOOTHED, CHANGED = 8, 3
 """Orders of the differences that are penalised: of a chunk, and of what it changes at the seam."""
 SEAM_STEPS = 5.0
 """Steps behind the seam at which its weight has fallen to 1/e; a Gaussian, so that little is left after 12. A
 weight that falls sooner puts the change off until it costs more jerk than it saved."""
-KEPT = 0.9
+KEPT = 0.85
 """The share of the plan's third difference that a chunk has to argue against."""
 
 

@@ -188,7 +188,7 @@ def test_the_fit_keeps_what_a_chunk_can_say():
     assert gain(2, SMOOTHING) >= 0.99
     assert gain(5, SMOOTHING) >= 0.99
     assert gain(10, SMOOTHING) == pytest.approx(
-        1 / (1 + SMOOTHING * (2 * np.sin(0.2 * np.pi)) ** 14), abs=0.02
+        1 / (1 + SMOOTHING * (2 * np.sin(0.2 * np.pi)) ** 16), abs=0.02
     )
     assert gain(20, SMOOTHING) <= 0.02, "noise must not pass"
     assert gain(10, 0.0) >= 0.98, "without smoothing it is the interpolating spline"

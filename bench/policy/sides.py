@@ -271,7 +271,7 @@ def execution_for(card: PolicyCard, robot: RobotConfig | None) -> Execution:
         return Execution.of(robot, step_ns)
     return Execution(
         step_ns=step_ns,
-        smoothing=0.03,
+        smoothing=0.02,
         seam_smoothing=200.0,
         blend_min_ns=60_000_000,
         blend_max_ns=160_000_000,

@@ -23,7 +23,7 @@ from spinal.runtime.trajectory import fit, fit_matrix
 from spinal.runtime.types import Observation
 
 STEP_NS = 20_000_000
-SMOOTHING, SEAM_SMOOTHING = 0.03, 200.0
+SMOOTHING, SEAM_SMOOTHING = 0.02, 200.0
 GIVEN = 1
 """Steps that are commanded before an answer is in force, at the shipped policy's delay."""
 SLICES = 24

@@ -45,7 +45,7 @@ SETTINGS: Mapping[str, Callable[[Feed], SpinalPlayed]] = {
     "spinal_seam_0": spinal(seam_smoothing=0.0),
     "spinal_seam_10": spinal(seam_smoothing=10.0),
     "spinal_seam_1000": spinal(seam_smoothing=1000.0),
-    "spinal_smoothing_0_01": spinal(smoothing=0.01),
+    "spinal_smoothing_0_005": spinal(smoothing=0.005),
     "spinal_smoothing_0_1": spinal(smoothing=0.1),
     "spinal_blend_160": spinal(blend_min_ms=160),
 }

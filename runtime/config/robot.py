@@ -73,11 +73,11 @@ class ExecutionSettings(Section):
     """[execution]: how a chunk becomes a trajectory. The defaults suit 50 Hz chunks on a small arm."""
 
     smoothing: float = Field(
-        default=0.03,
+        default=0.02,
         ge=0,
         le=1000,
-        description="weight of the penalty on the seventh difference of a chunk's waypoints, without unit; 0 is"
-        " none, 0.03 keeps 99 % of a 6 Hz motion and 78 % of a 10 Hz one at 50 Hz",
+        description="weight of the penalty on the eighth difference of a chunk's waypoints, without unit; 0 is"
+        " none, 0.02 keeps 99 % of a 6 Hz motion and 79 % of a 10 Hz one at 50 Hz",
     )
     seam_smoothing: float = Field(
         default=200.0,
@@ -158,7 +158,7 @@ class AlphaBetaFilter(Section):
         description="the share of a sample's difference in yaw that the estimate takes over, up to 1",
     )
     gate_m: Positive = Field(
-        default=0.03,
+        default=0.02,
         description="a sample further than this from where the object can be is put aside, in m; a second one"
         " that agrees with it starts the tracker anew",
     )
