@@ -397,7 +397,7 @@ def test_instructions_are_the_same_again_and_30_percent_more_are_caught_and_name
     values = known.instructions
     assert values[baseline.name_of(6, "hand_off")] > 2 * values[baseline.name_of(6, "plain")] > 1000
     (curve,) = (one for one in honest.curves if one.name == "instructions.plain")
-    assert {"sp_loop_tick", "sp_limiter_step", "read_joints"} <= set(curve.lines)
+    assert {"sp_loop_tick", "sp_limiter_step_or_return", "read_joints"} <= set(curve.lines)
     assert "main" not in curve.lines
 
     def found(plant):

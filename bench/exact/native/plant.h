@@ -31,7 +31,7 @@ static inline sp_transport plant(sp_transport inner, int joints)
 }
 #else
 
-enum { MOST_PLANTS = 8, LOOPS_PER_JOINT = 80, SLEEP_NS = 50000 };
+enum { MOST_PLANTS = 8, LOOPS_PER_JOINT = 84, SLEEP_NS = 50000 };
 
 typedef struct {
     sp_transport inner;
