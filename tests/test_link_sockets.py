@@ -202,8 +202,8 @@ def test_the_newest_state_is_what_arrives(place):
         for _ in range(BOUND_MS // 20):
             if seen is not None and seen.tick == tick:
                 break
-            # libzmq keeps a message back when its reader holds the conflating pipe just then, and hands it over with
-            # the next. A robot publishes all the time.
+            # libzmq keeps a message back when its reader holds the conflating pipe just then, and hands it over
+            # with the next. A robot publishes all the time.
             tick += 1
             server.publish(report(tick, joints=6))
             seen = client.latest_state(20) or seen
