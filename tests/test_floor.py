@@ -1,6 +1,7 @@
 """The empty loop that lateness is judged beside."""
 
 import gc
+import os
 import time
 
 import pytest
@@ -25,10 +26,13 @@ def test_it_counts_every_slot_and_may_be_read_meanwhile():
 
 
 def test_one_that_nobody_keeps_ends():
+    before = set(os.listdir("/proc/self/task"))
     floor = Floor(1_000_000)
     floor.start()
+    (thread,) = set(os.listdir("/proc/self/task")) - before
     del floor
     gc.collect()
+    until(lambda: thread not in os.listdir("/proc/self/task"), "the floor's thread ends")
 
 
 def test_a_period_is_positive():

@@ -110,7 +110,7 @@ class RobotSide:
             self._delay.saw(number, number + DELAY_NS)
 
     def use(self, step: Step, session: StampedSession) -> None:
-        """From now on with this session."""
+        """From now on with these."""
         self._step, self._session = step, session
 
     def call(self, row: Row) -> None:
@@ -151,7 +151,7 @@ class StepSide:
         self._calls = 0
 
     def use(self, step: Step, session: StampedSession) -> None:
-        """From now on with this session."""
+        """From now on with these."""
         self._step, self._session = step, session
 
     def call(self, row: Row) -> None:
