@@ -41,6 +41,11 @@ def seconds(text: str) -> float:
     return _number(text, 1.0, 86400.0, "s")
 
 
+def hours(text: str) -> float:
+    """Of a soak: from 4 s, to try one, to six weeks."""
+    return _number(text, 0.001, 1000.0, "hours")
+
+
 def noise(text: str) -> str:
     """What feeds a policy's noise input."""
     return _one_of(text, NOISES)

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from spinal.bench import judge, machine, table
+from spinal.bench import judge, machine, options, table
 from spinal.bench.bench import Bench
 from spinal.bench.disturbance import Watch
 from spinal.bench.result import Result, SuiteResult, Verdict, save
@@ -35,7 +35,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"{names} (default: all of them)")
     parser.add_argument("--quick", action="store_true", help="as short as the gate measures")
     parser.add_argument(
-        "--hours", type=float, default=0.0, help="a soak, on hardware that has nothing else to do"
+        "--hours", type=options.hours, default=0.0, help="a soak, on hardware that has nothing else to do"
     )
     parser.add_argument("--json", type=Path, help="keep the result, for compare and report")
     for suite in TABLE:

@@ -212,3 +212,11 @@ def test_a_list_of_misses_that_is_something_else_is_refused(tmp_path):
     with pytest.raises(BenchError, match="schema 2"):
         accepted.load(file)
     assert accepted.load().misses is not None
+
+
+@pytest.mark.parametrize("text", ["-1", "0", "nan", "a week"])
+def test_hours_that_are_none_are_refused_before_anything_is_measured(text, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["bench", "run", "tick", f"--hours={text}"])
+    assert caught.value.code == 2
+    assert "--hours" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from spinal.runtime.cli import doctor
+from spinal.runtime.cli.main import main
 from spinal.runtime.preflight import inference, kernel, permissions, ports, power
 from spinal.runtime.preflight.examine import examine, facts, verdict
 from spinal.runtime.preflight.finding import Finding, Status, System, Write
@@ -279,3 +280,18 @@ def test_the_command_answers_machines():
     assert done.returncode == (0 if answer["ok"] else 1)
     assert {"name", "status", "fact", "meaning", "fix", "safe"} == set(answer["findings"][0])
     assert done.stderr == ""
+
+
+def test_a_provider_that_hangs_is_bad_and_said(monkeypatch, tmp_path):
+    monkeypatch.setattr(inference, "TRY_LIMIT_S", 0.01)
+    found = inference.providers(tmp_path / "any.onnx")
+    assert found.status is Status.BAD
+    assert "did not load" in found.fact
+
+
+@pytest.mark.parametrize("text", ["x", "nan", "-1", "601"])
+def test_a_time_that_is_none_is_refused_in_a_line(text, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["doctor", "--seconds", text])
+    assert caught.value.code == 2
+    assert f"{text} is not 0 to 600 s" in capsys.readouterr().err

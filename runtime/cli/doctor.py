@@ -22,6 +22,7 @@ from spinal.runtime.preflight.finding import Finding, Status, System
 
 STYLES = {Status.GOOD: "green", Status.NOTE: "dim", Status.WARN: "yellow", Status.BAD: "red"}
 MEASURE_S = 3.0
+LONGEST_S = 600.0
 FILE_WIDTH = 120
 
 
@@ -37,7 +38,10 @@ def add_parser(subparsers: Any) -> None:
         "--fix", action="store_true", help="mend what is safe: until the next boot, and no more"
     )
     parser.add_argument(
-        "--seconds", type=float, default=MEASURE_S, help="of an empty loop to measure; 0: none (default 3)"
+        "--seconds",
+        type=_seconds,
+        default=MEASURE_S,
+        help="of an empty loop to measure, up to 600; 0: none (default 3)",
     )
     parser.set_defaults(run=run)
 
@@ -48,10 +52,10 @@ def run(args: argparse.Namespace) -> int:
     if not console.is_terminal:
         console.width = FILE_WIDTH
     with console.status("looking") if not args.json else Console(quiet=True).status(""):
-        findings = list(examine(System(), _shipped_model(), max(0.0, args.seconds)))
+        findings = list(examine(System(), _shipped_model(), args.seconds))
         mended = [mend(finding) for finding in findings if finding.repairs] if args.fix else []
         if mended:
-            findings = list(examine(System(), _shipped_model(), max(0.0, args.seconds)))
+            findings = list(examine(System(), _shipped_model(), args.seconds))
     status, sentence = verdict(findings)
     if args.json:
         print(json.dumps(plain(findings, status, sentence, mended)))
@@ -105,6 +109,16 @@ def show(findings: list[Finding], mended: list[str], console: Console) -> None:
     for line in mended:
         console.print(line)
     console.print()
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= LONGEST_S:  # NaN neither
+        raise argparse.ArgumentTypeError(f"{text} is not 0 to {LONGEST_S:.0f} s")
+    return value
 
 
 def _shipped_model() -> Path:

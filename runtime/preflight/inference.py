@@ -36,6 +36,19 @@ def providers(model: Path) -> Finding:
 
     In a process of its own: a provider whose libraries are broken prints, and may crash.
     """
+    try:
+        return _tried(model)
+    except subprocess.TimeoutExpired:
+        return Finding(
+            "inference",
+            Status.BAD,
+            f"onnxruntime did not load a small model in {TRY_LIMIT_S:.0f} s",
+            "a policy's process would not become ready",
+            "look at what keeps this computer busy, then at: python -c 'import onnxruntime'",
+        )
+
+
+def _tried(model: Path) -> Finding:
     done = subprocess.run(
         [sys.executable, "-m", __name__, str(model)],
         capture_output=True,
