@@ -5,25 +5,102 @@ Every instant is CLOCK_MONOTONIC in ns. Arrays over joints come in the robot fil
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from enum import IntFlag
+
 import numpy as np
 
 MODE_OFF, MODE_READY, MODE_RUNNING, MODE_HOLDING, MODE_STOPPED = range(5)
 
-CONDITIONS = {
-    1: "no trajectory",
-    2: "ordered to hold",
-    4: "an order has expired",
-    8: "a joint is silent",
-    16: "too many missed periods",
-    32: "ordered to stop",
-    64: "not armed: a joint is unseen or outside its range",
+RUNG_FRESH, RUNG_TAIL, RUNG_TO_REST, RUNG_HOLD, RUNG_DAMP, RUNG_OFF = range(6)
+
+
+class Condition(IntFlag):
+    """What is missing or wrong (SP_CONDITION_* in core/modes.h)."""
+
+    NO_TRAJECTORY = 1 << 0
+    ORDER_HOLD = 1 << 1
+    ORDER_STALE = 1 << 2
+    JOINT_SILENT = 1 << 3
+    LATE = 1 << 4
+    ORDER_STOP = 1 << 5
+    NOT_ARMED = 1 << 6
+    NOT_TESTED = 1 << 7
+    CHUNK_OLD = 1 << 8
+    LINE_LOST = 1 << 9
+    MOTOR_OFF = 1 << 10
+    FROZEN = 1 << 11
+    FOLLOWING = 1 << 12
+    FOLLOWING_LOST = 1 << 13
+    CONTACT = 1 << 14
+    COLLISION = 1 << 15
+    HOT = 1 << 16
+    OVERHEATED = 1 << 17
+    VOLTAGE_LOW = 1 << 18
+    VOLTAGE_FAILED = 1 << 19
+    ESTOP = 1 << 20
+    ORDER_OFF = 1 << 21
+    HELD_LONG = 1 << 22
+    REFUSED = 1 << 23
+    RELEASED = 1 << 24
+
+
+CONDITIONS: Mapping[Condition, str] = {
+    Condition.NO_TRAJECTORY: "no trajectory",
+    Condition.ORDER_HOLD: "ordered to hold",
+    Condition.ORDER_STALE: "an order has expired",
+    Condition.JOINT_SILENT: "a joint is silent",
+    Condition.LATE: "too many missed periods",
+    Condition.ORDER_STOP: "ordered to stop",
+    Condition.NOT_ARMED: "not armed: a joint is unseen, outside its range, or moves",
+    Condition.NOT_TESTED: "the loop tests itself: replies are missing or ticks are late",
+    Condition.CHUNK_OLD: "the policy's last chunk is too old",
+    Condition.LINE_LOST: "the bus is gone: its line fails",
+    Condition.MOTOR_OFF: "a motor is off: it has lost its power or its settings",
+    Condition.FROZEN: "a joint's sensor is frozen: the same bytes while its command moves",
+    Condition.FOLLOWING: "a joint is away from its command",
+    Condition.FOLLOWING_LOST: "a joint is far away from its command",
+    Condition.CONTACT: "a joint pushes against something",
+    Condition.COLLISION: "a joint pushes hard against something",
+    Condition.HOT: "a motor is hot",
+    Condition.OVERHEATED: "a motor is overheated",
+    Condition.VOLTAGE_LOW: "the motors' supply sags",
+    Condition.VOLTAGE_FAILED: "the motors' supply has failed",
+    Condition.ESTOP: "emergency stop",
+    Condition.ORDER_OFF: "ordered to let go",
+    Condition.HELD_LONG: "held for longer than the robot file allows",
+    Condition.REFUSED: "the bus refused a command: a defect of this program",
+    Condition.RELEASED: "torque is off",
 }
-"""The bits of ``conditions`` in words (SP_CONDITION_* in core/modes.h)."""
+"""The same in words, for people."""
 
-ORDER_RUN, ORDER_HOLD, ORDER_STOP = range(3)
+ORDER_RUN, ORDER_HOLD, ORDER_STOP, ORDER_OFF = range(4)
 
-ORDER = np.dtype([("stamp_ns", "<i8"), ("valid_until_ns", "<i8"), ("kind", "<i8"), ("goal", "<i8")])
+ORDER = np.dtype(
+    [
+        ("stamp_ns", "<i8"),
+        ("valid_until_ns", "<i8"),
+        ("kind", "<i8"),
+        ("goal", "<i8"),
+        ("speed", "<f8"),
+        ("arming", "<i8"),
+    ]
+)
 """What somebody orders of the loop (sp_order)."""
+
+TRANSITION = np.dtype(
+    [
+        ("tick", "<u8"),
+        ("tick_ns", "<i8"),
+        ("edge", "<i8"),
+        ("from", "<i8"),
+        ("to", "<i8"),
+        ("conditions", "<u8"),
+        ("risen", "<u8"),
+        ("joint", "<i8"),
+    ]
+)
+"""A change of mode and its cause (sp_transition)."""
 
 SETTINGS = np.dtype([("added_delay_ns", "<i8")])
 """What a person may change while the robot runs."""
@@ -57,6 +134,41 @@ _STATE_HEAD = [
     ("in_force_ns", "<i8"),
     ("blend_end_ns", "<i8"),
     ("at_rest", "<i8"),
+    ("rung", "<i8"),
+    ("rung_ns", "<i8"),
+    ("latched", "<u8"),
+    ("energised", "<i8"),
+    ("speed_scale", "<f8"),
+    ("joint_count", "<i8"),
+]
+
+LIMITER = np.dtype(
+    [
+        ("position", "<f8"),
+        ("velocity", "<f8"),
+        ("acceleration", "<f8"),
+        ("setpoint", "<f8", (3,)),
+    ]
+)
+"""A joint's limiter: what was emitted last (sp_limiter)."""
+
+JOINT_HEALTH = np.dtype(
+    [
+        ("stamp_ns", "<i8"),
+        ("voltage", "<f8"),
+        ("temperature", "<f8"),
+        ("current", "<f8"),
+        ("error", "<u4"),
+        ("torque", "<u4"),
+    ]
+)
+"""What a motor says about itself: V, degree Celsius, A (sp_joint_health)."""
+
+_COMMAND_HEAD = [
+    ("tick", "<u8"),
+    ("tick_ns", "<i8"),
+    ("mode", "<i8"),
+    ("energised", "<i8"),
     ("joint_count", "<i8"),
 ]
 
@@ -86,6 +198,17 @@ POSE_SAMPLE = np.dtype(
 def state_dtype(joints: int) -> np.dtype[np.void]:
     """The state of a loop with ``joints`` joints (sp_state, cut to size)."""
     return np.dtype([*_STATE_HEAD, ("joints", JOINT_STATE, (joints,))])
+
+
+def command_dtype(joints: int) -> np.dtype[np.void]:
+    """What was commanded last to ``joints`` joints (sp_command, cut to size)."""
+    return np.dtype([*_COMMAND_HEAD, ("joints", LIMITER, (joints,))])
+
+
+def health_dtype(joints: int) -> np.dtype[np.void]:
+    """What ``joints`` motors say about themselves (sp_health, cut to size)."""
+    head = [("tick", "<u8"), ("tick_ns", "<i8"), ("joint_count", "<i8")]
+    return np.dtype([*head, ("joints", JOINT_HEALTH, (joints,))])
 
 
 def record_dtype(joints: int) -> np.dtype[np.void]:

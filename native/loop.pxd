@@ -26,9 +26,48 @@ cdef extern from "modes.h" nogil:
         SP_MODE_RUNNING
         SP_MODE_HOLDING
         SP_MODE_STOPPED
+    ctypedef enum sp_rung:
+        SP_RUNG_OFF
+    enum: SP_RUNG_COUNT
+    enum: SP_CONDITION_COUNT
     ctypedef struct sp_order:
         int64_t kind
+    ctypedef struct sp_edge:
+        sp_mode from_ "from"
+        sp_mode to
+        const char *name
+        uint32_t when
+        uint32_t unless
+    ctypedef struct sp_condition:
+        const char *name
+        int answer
+        int clearing
+    const sp_edge *sp_edge_at(int) noexcept
+    const sp_edge *sp_mode_edge(sp_mode, uint32_t) noexcept
+    const sp_condition *sp_condition_at(int) noexcept
+    uint32_t sp_conditions_latched(uint32_t) noexcept
     const char *sp_mode_name(sp_mode) noexcept
+    const char *sp_rung_name(sp_rung) noexcept
+
+cdef extern from "reflex.h" nogil:
+    ctypedef struct sp_reflex_limits:
+        double following_hold
+        double following_stop
+        double contact_hold
+        double contact_stop
+        double temperature_hold
+        double temperature_stop
+        double voltage_hold
+        double voltage_stop
+        double lag_s
+        int64_t frozen_ns
+        double frozen_travel
+        int64_t lasting_ns
+        int64_t clear_ns
+
+cdef extern from "fence.h" nogil:
+    ctypedef struct sp_fence:
+        pass
 
 cdef extern from "segment.h" nogil:
     ctypedef struct sp_joint_state:
@@ -37,6 +76,12 @@ cdef extern from "segment.h" nogil:
         pass
     ctypedef struct sp_state:
         sp_joint_state joints[1]
+    ctypedef struct sp_command:
+        pass
+    ctypedef struct sp_transition:
+        pass
+    ctypedef struct sp_health:
+        pass
     ctypedef struct sp_tick_record:
         sp_joint_record joints[1]
     ctypedef struct sp_loop_stats:
@@ -45,6 +90,9 @@ cdef extern from "segment.h" nogil:
         uint64_t running_ticks
         uint64_t limited_ticks
         uint64_t starved_ticks
+        uint64_t fenced_ticks
+        uint64_t rung_ticks[6]
+        uint64_t risen[25]
         uint64_t switches
         uint64_t verdicts[5]
         uint64_t holds
@@ -68,14 +116,28 @@ cdef extern from "loop.h" nogil:
         int64_t read_budget_ns
         int64_t joint_age_limit_ns
         int64_t missed_to_hold
+        int64_t tail_limit_ns
+        int64_t let_go_after_ns
+        int64_t fade_ns
+        int64_t self_test_ticks
+        double arming_speed
+        double ease_travel
+        double ease_speed
         int joint_count
         int order_count
         sp_joint_kind kinds[64]
         sp_limits limits[64]
         sp_limits emergency[64]
+        sp_reflex_limits reflexes[64]
+        const sp_fence *fence
+        int stop_line_count
+        const void *stop_lines[8]
         const sp_mailbox *orders[4]
         const sp_mailbox *trajectories
         sp_mailbox *state
+        sp_mailbox *commands
+        sp_mailbox *transitions
+        sp_mailbox *healths
         sp_ring *records
         const void *record_tail
         sp_loop_stats *stats

@@ -1,5 +1,5 @@
 from collections.abc import Sequence
-from typing import Literal, Protocol, TypedDict
+from typing import Literal, NamedTuple, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,55 @@ JOINT_RECORD_BYTES: int
 STATS_BYTES: int
 ORDER_BYTES: int
 
+COMMAND_BYTES: int
+TRANSITION_BYTES: int
+HEALTH_BYTES: int
+MAX_STOP_LINES: int
+
 JointLimits = tuple[float, float, float, float, float]
 
+class ReflexLimits(NamedTuple):
+    following_hold: float
+    following_stop: float
+    contact_hold: float
+    contact_stop: float
+    temperature_hold: float
+    temperature_stop: float
+    voltage_hold: float
+    voltage_stop: float
+    lag_s: float
+    frozen_ns: int
+    frozen_travel: float
+    lasting_ns: int
+    clear_ns: int
+
+class HasAddress(Protocol):
+    @property
+    def address(self) -> int: ...
+
+class Safety(Protocol):
+    @property
+    def tail_limit_ns(self) -> int: ...
+    @property
+    def let_go_after_ns(self) -> int: ...
+    @property
+    def fade_ns(self) -> int: ...
+    @property
+    def self_test_ticks(self) -> int: ...
+    @property
+    def arming_speed(self) -> float: ...
+    @property
+    def ease_travel(self) -> float: ...
+    @property
+    def ease_speed(self) -> float: ...
+    @property
+    def reflexes(self) -> Sequence[ReflexLimits]: ...
+    @property
+    def fence(self) -> HasAddress | None: ...
+
 class Plan(Protocol):
+    @property
+    def safety(self) -> Safety: ...
     @property
     def dt_ns(self) -> int: ...
     @property
@@ -52,6 +98,9 @@ class LoopCounts(TypedDict):
     running_ticks: int
     limited_ticks: int
     starved_ticks: int
+    fenced_ticks: int
+    rungs: dict[str, int]
+    risen: dict[str, int]
     switches: int
     accepted: int
     rejected: dict[str, int]
@@ -72,6 +121,11 @@ class LoopCounts(TypedDict):
     blend: Quantiles
 
 def mode_name(mode: int) -> str: ...
+def rung_name(rung: int) -> str: ...
+def edges() -> list[tuple[str, str, str, int, int]]: ...
+def conditions() -> list[tuple[str, str, str]]: ...
+def next_mode(mode: int, conditions: int) -> tuple[int, str | None]: ...
+def latched(conditions: int) -> int: ...
 
 class Loop:
     def __init__(
@@ -85,6 +139,10 @@ class Loop:
         orders: Sequence[Mailbox],
         trajectories: Mailbox | None,
         clock: ManualClock | None = None,
+        commands: Mailbox | None = None,
+        transitions: Mailbox | None = None,
+        healths: Mailbox | None = None,
+        stop_lines: Sequence[HasAddress] = (),
     ) -> None: ...
     def tick(self, tick_ns: int, skipped: int = 0) -> None: ...
     def start(self, start_ns: int | None = None) -> None: ...

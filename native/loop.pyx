@@ -2,7 +2,8 @@
 """The hard loop, seen from Python: made, started and stopped here; it runs without the interpreter."""
 
 from libc.stdlib cimport calloc, free
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport memset
 
 from spinal.native.bus cimport Bus
 from spinal.native.clock cimport ManualClock, sp_clock_manual, sp_clock_monotonic, sp_monotonic_ns
@@ -12,6 +13,8 @@ from spinal.native.trajectory cimport SP_JOINT_ARM, SP_JOINT_GRIPPER
 
 import os
 import time
+
+from collections import namedtuple
 
 cdef extern from *:
     """
@@ -85,9 +88,20 @@ RECORD_HEAD_BYTES = SP_RECORD_HEAD
 JOINT_RECORD_BYTES = sizeof(sp_joint_record)
 STATS_BYTES = sizeof(sp_loop_stats)
 ORDER_BYTES = sizeof(sp_order)
+COMMAND_BYTES = sizeof(sp_command)
+TRANSITION_BYTES = sizeof(sp_transition)
+HEALTH_BYTES = sizeof(sp_health)
+MAX_STOP_LINES = 8
 ENTER_LIMIT_S = 5.0
 COMPILER = SP_COMPILER.decode()
 """What built the native core, and whether it optimised."""
+
+
+ReflexLimits = namedtuple("ReflexLimits", [
+    "following_hold", "following_stop", "contact_hold", "contact_stop", "temperature_hold", "temperature_stop",
+    "voltage_hold", "voltage_stop", "lag_s", "frozen_ns", "frozen_travel", "lasting_ns", "clear_ns",
+])
+"""Thresholds of one joint's reflexes, as in ``core/reflex.h``."""
 
 
 def mode_name(int mode):
@@ -95,12 +109,52 @@ def mode_name(int mode):
     return sp_mode_name(<sp_mode>mode).decode()
 
 
+def rung_name(int rung):
+    """fresh, tail, to_rest, hold, damp or off."""
+    return sp_rung_name(<sp_rung>rung).decode()
+
+
+def edges():
+    """The table of modes, in order of care: (from, to, name, when any of these bits, unless any of these)."""
+    rows = []
+    cdef const sp_edge *edge = sp_edge_at(0)
+    while edge != NULL:
+        rows.append((sp_mode_name(edge.from_).decode(), sp_mode_name(edge.to).decode(), edge.name.decode(),
+                     edge.when, edge.unless))
+        edge = sp_edge_at(<int>len(rows))
+    return rows
+
+
+def conditions():
+    """The table of conditions, one row a bit: (name, answer, clearing); see ``core/modes.h``."""
+    rows = []
+    for bit in range(SP_CONDITION_COUNT):
+        row = sp_condition_at(bit)
+        rows.append((row.name.decode(), ("wait", "hold", "stop", "let_go")[row.answer],
+                     ("by_itself", "on_rearming", "never")[row.clearing]))
+    return rows
+
+
+def next_mode(int mode, uint32_t conditions):
+    """The mode behind ``mode`` under ``conditions``, and the edge's name; (mode, None) to stay."""
+    edge = sp_mode_edge(<sp_mode>mode, conditions)
+    return (mode, None) if edge == NULL else (<int>edge.to, edge.name.decode())
+
+
+def latched(uint32_t conditions):
+    """Those of ``conditions`` that stay once they were raised."""
+    return sp_conditions_latched(conditions)
+
+
 cdef class Loop:
     """One native thread for the joints of a bus, or of a group of them.
 
-    ``plan``: a LoopPlan (periods, joint kinds, limits). ``segment``: the controller's, mapped to write, with
+    ``plan``: a LoopPlan (periods, joint kinds, limits, safety). ``segment``: the controller's, mapped to write, with
     parts ``stats_part``, and mailbox ``state``, ring ``records``. ``orders``: mailboxes of orders, all of
     which must say run. ``trajectories``: where the policy publishes. ``clock``: a ManualClock for lock-step.
+    ``commands``, ``transitions``, ``healths``: mailboxes for what a guard goes on from, for changes of mode, and
+    for what the motors say about themselves.
+    ``stop_lines``: whatever has an ``address`` of an int64 that is not 0 while an emergency stop is pressed.
 
     Thread contract: one thread makes, starts and stops it; ``tick`` only while it is not started.
     """
@@ -111,14 +165,37 @@ cdef class Loop:
     cdef object owners
 
     def __init__(self, plan, Bus bus not None, Segment segment not None, int stats_part,
-                 Mailbox state not None, Ring records, orders, Mailbox trajectories, ManualClock clock=None):
+                 Mailbox state not None, Ring records, orders, Mailbox trajectories, ManualClock clock=None,
+                 Mailbox commands=None, Mailbox transitions=None, Mailbox healths=None, stop_lines=()):
         cdef sp_loop_config config
         cdef Mailbox order
         if not 1 <= len(orders) <= 4:
             raise ValueError(f"a loop obeys 1 to 4 givers of orders, not {len(orders)}")
         if len(plan.limits) != bus.joint_count or not len(plan.grippers) == len(plan.emergency) == len(plan.limits):
             raise ValueError("plan and bus disagree about how many joints there are")
+        if len(stop_lines) > MAX_STOP_LINES:
+            raise ValueError(f"a loop watches at most {MAX_STOP_LINES} stop lines, not {len(stop_lines)}")
+        safety = plan.safety
+        if safety.reflexes and len(safety.reflexes) != len(plan.limits):
+            raise ValueError("reflexes are those of each joint, or none")
         segment.require_writable()
+        memset(&config, 0, sizeof(config))
+        config.tail_limit_ns = safety.tail_limit_ns
+        config.let_go_after_ns = safety.let_go_after_ns
+        config.fade_ns = safety.fade_ns
+        config.self_test_ticks = safety.self_test_ticks
+        config.arming_speed = safety.arming_speed
+        config.ease_travel = safety.ease_travel
+        config.ease_speed = safety.ease_speed
+        for j, reflex in enumerate(safety.reflexes):
+            config.reflexes[j] = reflex._asdict()
+        config.fence = NULL if safety.fence is None else <const sp_fence *><size_t>safety.fence.address
+        config.stop_line_count = len(stop_lines)
+        for j, line in enumerate(stop_lines):
+            config.stop_lines[j] = <const void *><size_t>line.address
+        config.commands = NULL if commands is None else commands.box
+        config.healths = NULL if healths is None else healths.box
+        config.transitions = NULL if transitions is None else transitions.box
         config.dt_ns = plan.dt_ns
         config.read_budget_ns = plan.read_budget_ns
         config.joint_age_limit_ns = plan.joint_age_limit_ns
@@ -147,7 +224,8 @@ cdef class Loop:
                 raise MemoryError()
         sp_loop_init(self.loop, &config, sp_clock_monotonic() if clock is None else sp_clock_manual(&clock.clock),
                      bus.view)
-        self.owners = (bus, segment, state, records, orders, trajectories, clock)
+        self.owners = (bus, segment, state, records, orders, trajectories, clock, commands, transitions,
+                       healths, stop_lines, safety)
 
     def __dealloc__(self):
         if self.running:
@@ -245,6 +323,9 @@ cdef class LoopStats:
             "running_ticks": s.running_ticks,
             "limited_ticks": s.limited_ticks,
             "starved_ticks": s.starved_ticks,
+            "fenced_ticks": s.fenced_ticks,
+            "rungs": {sp_rung_name(<sp_rung>rung).decode(): s.rung_ticks[rung] for rung in range(SP_RUNG_COUNT)},
+            "risen": {sp_condition_at(bit).name.decode(): s.risen[bit] for bit in range(SP_CONDITION_COUNT)},
             "switches": s.switches,
             "accepted": s.verdicts[0],
             "rejected": {"bad_shape": s.verdicts[1], "not_finite": s.verdicts[2], "stale": s.verdicts[3],

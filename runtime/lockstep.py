@@ -67,7 +67,7 @@ class LockStep:
     def __init__(self, robot: RobotConfig, world: CartpickWorld, keep_records: bool = False) -> None:
         self.robot = robot
         self.world = world
-        self._plan = loop_plan(robot)
+        self._plan = loop_plan(robot, self_test=False)
         self._keep_records = keep_records
         self._records: list[np.ndarray[tuple[int], np.dtype[np.void]]] = []
         self.reset(0)

@@ -1,9 +1,10 @@
 """Which process of a robot writes what into shared memory, and how the others read it.
 
-    controller  stats, state mailbox, ring of tick records, report mailbox
+    controller  stats, state mailbox, ring of tick records, report mailbox, last command, changes of mode,
+                health of the motors
     policy      trajectory mailbox, report mailbox
     link        order mailbox, report mailbox
-    supervisor  order mailbox, tail of the record ring, settings mailbox
+    supervisor  order mailbox, tail of the record ring, settings mailbox, emergency stops
     sim         pose mailbox (a short history), report mailbox
 
 One mapping per writer. Its owner, the supervisor, makes and lays it out, then hands the descriptor that can
@@ -28,6 +29,7 @@ from spinal.runtime.types import State
 RECORD_SLOTS = 4096
 """16 s of ticks at 250 Hz until a reader must have come by."""
 POSE_SLOTS = 64
+TRANSITION_SLOTS = 64
 REPORT_BYTES = 4096
 """The longest report: a msgpack map behind its length."""
 
@@ -42,10 +44,11 @@ class Writer(StrEnum):
     SIM = "sim"
 
 
-CONTROLLER_STATS, CONTROLLER_STATE, CONTROLLER_RECORDS, CONTROLLER_REPORT = range(4)
+CONTROLLER_STATS, CONTROLLER_STATE, CONTROLLER_RECORDS, CONTROLLER_REPORT, CONTROLLER_COMMAND = range(5)
+CONTROLLER_TRANSITIONS, CONTROLLER_HEALTH = 5, 6
 POLICY_TRAJECTORY, POLICY_REPORT = range(2)
 LINK_ORDER, LINK_REPORT = range(2)
-SUPERVISOR_ORDER, SUPERVISOR_TAIL, SUPERVISOR_SETTINGS = range(3)
+SUPERVISOR_ORDER, SUPERVISOR_TAIL, SUPERVISOR_SETTINGS, SUPERVISOR_STOPS = range(4)
 SIM_POSE, SIM_REPORT = range(2)
 
 
@@ -58,7 +61,13 @@ def create(writer: Writer, joints: int) -> Segment:
     other: dict[int, int] = {}
     match writer:
         case Writer.CONTROLLER:
-            mailboxes = {CONTROLLER_STATE: (state_bytes, 8), CONTROLLER_REPORT: report}
+            mailboxes = {
+                CONTROLLER_STATE: (state_bytes, 8),
+                CONTROLLER_REPORT: report,
+                CONTROLLER_COMMAND: (layout.command_dtype(joints).itemsize, 4),
+                CONTROLLER_TRANSITIONS: (layout.TRANSITION.itemsize, TRANSITION_SLOTS),
+                CONTROLLER_HEALTH: (layout.health_dtype(joints).itemsize, 4),
+            }
             other = {CONTROLLER_STATS: STATS_BYTES, CONTROLLER_RECORDS: Ring.size(record_bytes, RECORD_SLOTS)}
         case Writer.POLICY:
             mailboxes = {POLICY_TRAJECTORY: (LARGEST_BYTES, 4), POLICY_REPORT: report}
@@ -69,7 +78,7 @@ def create(writer: Writer, joints: int) -> Segment:
                 SUPERVISOR_ORDER: (layout.ORDER.itemsize, 4),
                 SUPERVISOR_SETTINGS: (layout.SETTINGS.itemsize, 4),
             }
-            other = {SUPERVISOR_TAIL: 64}
+            other = {SUPERVISOR_TAIL: 64, SUPERVISOR_STOPS: 64}
         case Writer.SIM:
             mailboxes = {SIM_POSE: (layout.POSE_SAMPLE.itemsize, POSE_SLOTS), SIM_REPORT: report}
     sizes = {part: Mailbox.size(size, slots) for part, (size, slots) in mailboxes.items()} | other
@@ -106,6 +115,11 @@ class StateReader:
             in_force_ns=int(head["in_force_ns"]),
             blend_end_ns=int(head["blend_end_ns"]),
             at_rest=bool(head["at_rest"]),
+            rung=int(head["rung"]),
+            rung_ns=int(head["rung_ns"]),
+            latched=int(head["latched"]),
+            energised=bool(head["energised"]),
+            speed_scale=float(head["speed_scale"]),
             position=joints["position"].copy(),
             velocity=joints["velocity"].copy(),
             load=joints["load"].copy(),
@@ -134,10 +148,51 @@ class OrderWriter:
         """The newest order's kind, whoever gave it; None before the first."""
         return int(self._record[0]["kind"]) if self._mailbox.read_latest(self._bytes) else None
 
-    def give(self, kind: int, now_ns: int, valid_for_ns: int, goal: int = 0) -> None:
-        """``kind``: layout.ORDER_RUN, ORDER_HOLD or ORDER_STOP. Not renewed in time, it counts as hold."""
-        self._record[0] = (now_ns, now_ns + valid_for_ns, kind, goal)
+    def give(
+        self, kind: int, now_ns: int, valid_for_ns: int, goal: int = 0, speed: float = 1.0, arming: int = 0
+    ) -> None:
+        """``kind``: layout.ORDER_RUN, ORDER_HOLD, ORDER_STOP or ORDER_OFF. Not renewed in time, it counts as hold.
+
+        ``speed``: share of the velocity limits, 0 to 1. ``arming`` rises by one when a person asks to arm again.
+        """
+        self._record[0] = (now_ns, now_ns + valid_for_ns, kind, goal, speed, arming)
         self._mailbox.publish(self._bytes)
+
+
+class Transition(NamedTuple):
+    """A change of mode: which edge the loop took, when, and why."""
+
+    tick: int
+    tick_ns: int
+    edge: int
+    """Index into ``native.loop.edges()``."""
+    before: int
+    after: int
+    conditions: int
+    risen: int
+    """The conditions that were not there in the tick before: the cause."""
+    joint: int
+    """Index of the first joint that one of them is about; -1: none."""
+
+
+class TransitionReader:
+    """Every change of mode since the last call, oldest first; what was overwritten meanwhile is skipped."""
+
+    def __init__(self, controller: Segment) -> None:
+        self._mailbox = Mailbox(controller, CONTROLLER_TRANSITIONS)
+        self._record = np.zeros(1, layout.TRANSITION)
+        self._bytes = self._record.view(np.uint8)
+        self._next = 1
+
+    def take(self) -> list[Transition]:
+        """The changes that are new."""
+        newest = self._mailbox.latest
+        changes = []
+        for number in range(max(self._next, newest - self._mailbox.slots + 2), newest + 1):
+            if self._mailbox.read(number, self._bytes):
+                changes.append(Transition(*self._record[0].item()))
+        self._next = newest + 1
+        return changes
 
 
 class SettingsWriter:

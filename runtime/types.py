@@ -35,6 +35,15 @@ class State:
     blend_end_ns: int
     """When its mismatch at the switch has decayed."""
     at_rest: bool
+    rung: int
+    """How far down the ladder the arm is (layout.RUNG_*), and since when."""
+    rung_ns: int
+    latched: int
+    """The conditions that stay until a new arming."""
+    energised: bool
+    """Whether torque is on by the loop's hand."""
+    speed_scale: float
+    """Share of the velocity limits in force."""
     position: Array
     velocity: Array
     load: Array

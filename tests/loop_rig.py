@@ -13,9 +13,10 @@ from spinal.native import layout
 from spinal.native.clock import ManualClock, now_ns
 from spinal.native.emulator import Emulator, MemoryTransport
 from spinal.native.feetech_bus import FeetechBus
-from spinal.native.loop import STATS_BYTES, Loop, LoopStats
+from spinal.native.loop import ORDER_BYTES, STATS_BYTES, Loop, LoopStats
 from spinal.native.shared import Mailbox, Ring, Segment
 from spinal.native.trajectory import LARGEST_BYTES, TrajectoryWriter
+from spinal.runtime.controller.plan import SafetyPlan
 from spinal.runtime.trajectory import fit
 from spinal.runtime.types import Trajectory
 
@@ -49,6 +50,7 @@ class Rig:
             fifo_priority=0,
             lock_memory=False,
             cpu=-1,
+            safety=SafetyPlan(),
         )
         vars(self.plan).update(changes)
         scales = (RAD_PER_COUNT, -RAD_PER_COUNT, M_PER_COUNT)
@@ -61,9 +63,9 @@ class Rig:
         Mailbox.format(self.controller, STATE, state_bytes, 8)
         Ring.format(self.controller, RECORDS, record_bytes, RECORD_SLOTS)
         self.others = Segment.create(
-            "others", [64, Mailbox.size(32), Mailbox.size(32), Mailbox.size(LARGEST_BYTES)]
+            "others", [64, Mailbox.size(ORDER_BYTES), Mailbox.size(ORDER_BYTES), Mailbox.size(LARGEST_BYTES)]
         )
-        for part, size in ((1, 32), (2, 32), (3, LARGEST_BYTES)):
+        for part, size in ((1, ORDER_BYTES), (2, ORDER_BYTES), (3, LARGEST_BYTES)):
             Mailbox.format(self.others, part, size)
         self._givers = [Mailbox(self.others, 1), Mailbox(self.others, 2)]
         self._trajectories = Mailbox(self.others, 3)
@@ -88,9 +90,9 @@ class Rig:
             self._clock,
         )
 
-    def order(self, kind, now_ns=0, valid_for_ns=FOREVER_NS, giver=0):
+    def order(self, kind, now_ns=0, valid_for_ns=FOREVER_NS, giver=0, speed=1.0):
         """An order of one of the two givers; the loop runs only while both say run."""
-        record = np.array([(now_ns, now_ns + valid_for_ns, kind, 0)], layout.ORDER)
+        record = np.array([(now_ns, now_ns + valid_for_ns, kind, 0, speed, 0)], layout.ORDER)
         self._givers[giver].publish(record.view(np.uint8))
 
     def publish(self, trajectory):

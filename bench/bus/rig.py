@@ -53,7 +53,7 @@ class BusRig:
     def __init__(
         self, robot: RobotConfig, kind: Kind = "socketpair", buses: int = 1, period_ns: int | None = None
     ) -> None:
-        plan = loop_plan(robot)
+        plan = loop_plan(robot, self_test=False)
         self.period_ns = plan.dt_ns if period_ns is None else period_ns
         # The bench process keeps its memory unlocked: page faults are another suite's subject.
         self._plan = replace(

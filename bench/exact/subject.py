@@ -32,7 +32,7 @@ from spinal.native.mirror import MirrorTransport
 from spinal.native.shared import Mailbox, Ring
 from spinal.native.trajectory import TrajectoryWriter
 from spinal.runtime import segments
-from spinal.runtime.controller.plan import LoopPlan
+from spinal.runtime.controller.plan import LoopPlan, SafetyPlan
 from spinal.runtime.segments import OrderWriter, Writer
 from spinal.runtime.types import Trajectory
 
@@ -47,7 +47,7 @@ FEED_NS = 5 * MS
 BAUD = 1_000_000
 WAYPOINTS = 50
 STEP_NS = 20 * MS
-FAULT_CHECK_TICKS = 64
+SLOW_TICKS = 64
 FOREVER_NS = 1 << 60
 LIMIT_S = 20.0
 REPORT_BYTES = 16384
@@ -133,6 +133,7 @@ def _plan(dt_ns: int) -> LoopPlan:
         read_budget_ns=dt_ns // 2,
         joint_age_limit_ns=50 * MS,
         missed_to_hold=3,
+        safety=SafetyPlan(),
         limits=(LIMITS,) * JOINTS,
         emergency=(LIMITS,) * JOINTS,
         grippers=(False,) * JOINTS,
@@ -185,7 +186,7 @@ def main(ticks: int, library: Path | None) -> None:
                 counting.count_calls_watch(ctypes.c_long(0))
             after = subject.figures()
             # Faults are counted every so many ticks.
-            feed_until(lambda: subject.ticks > after["ticks"] + FAULT_CHECK_TICKS, both)
+            feed_until(lambda: subject.ticks > after["ticks"] + SLOW_TICKS, both)
             text = ctypes.create_string_buffer(REPORT_BYTES)
             if counts:
                 counting.count_calls_report(text, ctypes.c_int(REPORT_BYTES))

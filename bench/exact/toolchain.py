@@ -26,7 +26,7 @@ LINK_FLAGS = ("-Wl,-z,now",)
 MODULE_FLAGS = ("-fPIC",)
 """What makes an object fit for a module: setuptools adds it by itself."""
 CORE_SOURCES = (
-    "loop", "modes", "trajectory", "limiter", "mailbox", "ring", "segment", "histogram", "clock", "realtime",
+    "loop", "modes", "reflex", "fence", "trajectory", "limiter", "mailbox", "ring", "segment", "histogram", "clock", "realtime",
     "feetech_bus", "feetech", "mirror", "bus_group",
 )  # fmt: skip
 LIMIT_S = 60.0

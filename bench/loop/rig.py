@@ -8,7 +8,7 @@ that was lost, ends the measurement with an error.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from spinal.native.loop import STATS_BYTES, Loop, LoopStats, mode_name
 from spinal.native.mirror import MirrorTransport
 from spinal.native.shared import Mailbox, Ring, Segment
 from spinal.native.trajectory import LARGEST_BYTES, TrajectoryWriter
+from spinal.runtime.controller.plan import SafetyPlan
 from spinal.runtime.errors import SpinalError
 from spinal.runtime.trajectory import fit
 from spinal.runtime.types import Trajectory
@@ -70,6 +71,7 @@ class Plan:
     grippers: tuple[bool, ...]
     fifo_priority: int
     lock_memory: bool
+    safety: SafetyPlan = field(default_factory=SafetyPlan)
     cpu: int = -1
 
 
@@ -254,7 +256,7 @@ class Rig:
 
     def _order(self) -> None:
         stamp_ns = now_ns()
-        order = np.array([(stamp_ns, stamp_ns + ORDER_VALID_NS, layout.ORDER_RUN, 0)], layout.ORDER)
+        order = np.array([(stamp_ns, stamp_ns + ORDER_VALID_NS, layout.ORDER_RUN, 0, 1.0, 0)], layout.ORDER)
         for giver in self._givers:
             giver.publish(order.view(np.uint8))
 

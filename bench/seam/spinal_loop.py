@@ -112,7 +112,7 @@ class _LockStep:
         self._records = Ring(controller, segments.CONTROLLER_RECORDS, supervisor, segments.SUPERVISOR_TAIL)
         trajectories = Mailbox(made[Writer.POLICY], segments.POLICY_TRAJECTORY)
         self._loop = Loop(
-            loop_plan(robot),
+            loop_plan(robot, self_test=False),
             feetech_bus(robot, self._servos, self._clock),
             controller,
             segments.CONTROLLER_STATS,

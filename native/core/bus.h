@@ -22,6 +22,16 @@ typedef struct sp_joint_sample {
     uint32_t fresh;   /* 1: answered in this cycle */
 } sp_joint_sample;
 
+/* What a joint's motor says about itself, a few times a second. */
+typedef struct sp_joint_health {
+    int64_t stamp_ns;   /* when it was read; 0: never */
+    double voltage;     /* V; 0: not known */
+    double temperature; /* degree Celsius; 0: not known */
+    double current;     /* A; its size */
+    uint32_t error;     /* the device's own status bits */
+    uint32_t torque;    /* 1: switched on, and with the settings that it was given */
+} sp_joint_health;
+
 typedef struct sp_bus_counts {
     uint64_t cycles;
     uint64_t missing_replies;
@@ -36,8 +46,13 @@ typedef struct sp_bus {
     /* Refreshes what answers before the deadline, and leaves the rest as it was with fresh = 0. Returns how
      * many joints answered, or -errno when the line itself failed. */
     int (*read)(void *context, sp_joint_sample *samples, int64_t deadline_ns);
-    /* Returns 0 or -errno. */
+    /* Returns 0 or -errno; -EINVAL when it refuses the command as unusable. */
     int (*write)(void *context, const sp_limiter *commanded);
+    /* Switches torque: `share` of each joint's own torque limit, 0 to 1; 0 switches the motors off. Goals must have
+     * been written before. Returns 0 or -errno. NULL: this bus cannot. */
+    int (*torque)(void *context, double share);
+    /* One per joint, refreshed in turns beside the cycles; NULL: this bus tells nothing. */
+    const sp_joint_health *health;
     const sp_bus_counts *counts;
 } sp_bus;
 

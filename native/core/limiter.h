@@ -70,6 +70,10 @@ enum {
     SP_OUTSIDE_VELOCITY = 128,
     SP_OUTSIDE_ACCELERATION = 256,
     SP_OUTSIDE_JERK = 512,
+    /* What the fence would not allow (fence.h); the joint brakes in place of the request. */
+    SP_LIMITED_WORKSPACE = 1024,
+    SP_LIMITED_KEEP_OUT = 2048,
+    SP_LIMITED_SELF = 4096,
 };
 
 /* The last emitted position and its backward differences. `setpoint` is the analytic motion that the last

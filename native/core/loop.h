@@ -1,6 +1,6 @@
 /* The hard loop: one native thread for a group of joints.
  *
- *     sleep -> read -> publish -> take the newest trajectory -> sample -> limit -> write -> record
+ *     sleep -> read -> publish -> judge -> take the newest trajectory -> sample -> limit -> fence -> write -> record
  *
  * Why native: it never takes the interpreter's lock, allocates, logs, or blocks without a deadline. After
  * sp_loop_init it touches only memory that its owner gave it.
@@ -15,28 +15,48 @@
 
 #include "bus.h"
 #include "clock.h"
+#include "fence.h"
 #include "mailbox.h"
 #include "modes.h"
 #include "realtime.h"
+#include "reflex.h"
 #include "ring.h"
 #include "segment.h"
 #include "trajectory.h"
 
+#include <stdatomic.h>
+
 #define SP_MAX_ORDERS 4
+#define SP_MAX_STOP_LINES 8
 
 typedef struct sp_loop_config {
     int64_t dt_ns;
     int64_t read_budget_ns;     /* for the replies of one cycle */
     int64_t joint_age_limit_ns; /* a joint that is silent for longer is a fault */
     int64_t missed_to_hold;     /* more skipped slots than this: hold, then plan again */
+    int64_t tail_limit_ns;      /* the tail of a chunk is not followed beyond this age of its observation */
+    int64_t let_go_after_ns;    /* standing in hold for longer: torque fades; 0: never */
+    int64_t fade_ns;            /* how long torque takes to fade */
+    int64_t self_test_ticks;    /* so many in a row must be whole before the arm is armed; 0: no test */
+    double arming_speed;        /* share of the velocity limit; a joint that moves faster is not armed */
+    double ease_travel;         /* rad: a trajectory that begins further from the command is eased into, */
+    double ease_speed;          /* at this share of the velocity limits, until the command has caught up */
     int joint_count;
     int order_count;
     sp_joint_kind kinds[SP_MAX_JOINTS];
     sp_limits limits[SP_MAX_JOINTS];
     sp_limits emergency[SP_MAX_JOINTS];
+    sp_reflex_limits reflexes[SP_MAX_JOINTS];
+    const sp_fence *fence; /* NULL: none */
+    /* Emergency stops: the instant at which each was pressed, 0 while it is not. */
+    int stop_line_count;
+    const _Atomic int64_t *stop_lines[SP_MAX_STOP_LINES];
     const sp_mailbox *orders[SP_MAX_ORDERS];
     const sp_mailbox *trajectories;
     sp_mailbox *state;
+    sp_mailbox *commands;    /* sp_command; NULL: nobody guards */
+    sp_mailbox *transitions; /* sp_transition; NULL: nobody reads them */
+    sp_mailbox *healths;     /* sp_health; NULL: nobody reads them */
     sp_ring *records;
     const _Atomic uint64_t *record_tail;
     sp_loop_stats *stats;
@@ -57,6 +77,22 @@ typedef struct sp_loop {
     uint64_t tick;
     sp_mode mode;
     int armed;
+    int energised;      /* torque was switched on, and has not been let go */
+    int64_t tested;     /* whole ticks in a row */
+    uint32_t conditions, latched;
+    int64_t lost_ns;    /* since when the line fails; 0: it does not */
+    int64_t rest_ns;    /* since when it stands in hold or stopped; 0: it does not */
+    int64_t energised_ns;
+    int64_t fade_start_ns; /* 0: torque does not fade */
+    int64_t fade_step_ns;  /* its next step */
+    int easing;
+    int64_t ease_ns; /* when it was last too far */
+    double speed_scale;
+    sp_limits scaled[SP_MAX_JOINTS]; /* limits at the speed scale */
+    sp_reflex reflexes[SP_MAX_JOINTS];
+    int culprit;        /* the first joint that a condition is about; -1: none */
+    sp_command command;
+    sp_health health;
     sp_joint_sample samples[SP_MAX_JOINTS];
     sp_limiter joints[SP_MAX_JOINTS];
     sp_active paths[2]; /* one in force, one to receive the next */

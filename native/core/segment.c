@@ -1,7 +1,6 @@
 #include "segment.h"
 
 #include "mailbox.h"
-#include "modes.h"
 #include "ring.h"
 
 #include <stddef.h>
@@ -14,6 +13,7 @@ uint64_t sp_layout_hash(void)
         sizeof(sp_joint_state),    sizeof(sp_tick_record),  sizeof(sp_joint_record),
         sizeof(sp_loop_stats),     sizeof(sp_histogram),    sizeof(sp_trajectory),
         sizeof(sp_order),          sizeof(sp_mailbox),      sizeof(sp_ring),
+        sizeof(sp_command),        sizeof(sp_transition),   sizeof(sp_health),
         offsetof(sp_state, joints), offsetof(sp_trajectory, values), offsetof(sp_loop_stats, late),
         SP_MAX_JOINTS,             SP_MAX_WAYPOINTS,
     };

@@ -9,13 +9,14 @@
 
 #include "bus.h"
 #include "histogram.h"
+#include "modes.h"
 #include "trajectory.h"
 
 #include <stdatomic.h>
 #include <stdint.h>
 
 #define SP_SEGMENT_MAGIC 0x314c4e4950530aULL
-#define SP_SEGMENT_VERSION 2
+#define SP_SEGMENT_VERSION 3
 #define SP_SEGMENT_PARTS 8
 
 typedef struct sp_segment {
@@ -48,9 +49,43 @@ typedef struct sp_state {
     int64_t in_force_ns; /* the tick that took it */
     int64_t blend_end_ns; /* when its mismatch at the switch has decayed */
     int64_t at_rest; /* 1: every arm joint's command stands still */
+    int64_t rung;    /* sp_rung, and since when */
+    int64_t rung_ns;
+    uint64_t latched;   /* conditions that stay until a new arming */
+    int64_t energised;  /* 1: torque is on by our hand */
+    double speed_scale; /* share of the velocity limits in force */
     int64_t joint_count;
     sp_joint_state joints[SP_MAX_JOINTS];
 } sp_state;
+
+/* What was commanded last, published right before it is written: whoever must take over goes on from here. */
+typedef struct sp_command {
+    uint64_t tick;
+    int64_t tick_ns;
+    int64_t mode;
+    int64_t energised;
+    int64_t joint_count;
+    sp_limiter joints[SP_MAX_JOINTS];
+} sp_command;
+
+/* What the motors say about themselves, a few times a second. */
+typedef struct sp_health {
+    uint64_t tick;
+    int64_t tick_ns;
+    int64_t joint_count;
+    sp_joint_health joints[SP_MAX_JOINTS];
+} sp_health;
+
+/* A change of mode, with what caused it. A mailbox of these is a short history. */
+typedef struct sp_transition {
+    uint64_t tick;
+    int64_t tick_ns;
+    int64_t edge;        /* sp_edge_at */
+    int64_t from, to;    /* sp_mode */
+    uint64_t conditions; /* in force at that tick */
+    uint64_t risen;      /* those that were not in the tick before: the cause */
+    int64_t joint;       /* the first joint that one of them is about; -1: none */
+} sp_transition;
 
 typedef struct sp_joint_record {
     double measured;
@@ -85,6 +120,9 @@ typedef struct sp_loop_stats {
     uint64_t running_ticks;
     uint64_t limited_ticks;
     uint64_t starved_ticks;
+    uint64_t fenced_ticks; /* the fence kept a step from being taken */
+    uint64_t rung_ticks[SP_RUNG_COUNT];
+    uint64_t risen[SP_CONDITION_COUNT]; /* how often each condition came up */
     uint64_t switches;
     uint64_t verdicts[5]; /* on received trajectories, by SP_TRAJECTORY_* */
     uint64_t holds;

@@ -13,7 +13,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from spinal.runtime.config.cross import cross_problems
+from spinal.runtime.config.estop import EstopSettings
+from spinal.runtime.config.fence import FenceSettings
 from spinal.runtime.config.joints import Joint
+from spinal.runtime.config.reflexes import ReflexSettings
+from spinal.runtime.config.safety import SafetySettings
 from spinal.runtime.config.section import PORT_PATTERN, PROVIDER_PATTERN, Name, Positive, Section, refuse
 from spinal.runtime.errors import Problem
 
@@ -224,6 +228,16 @@ class RobotConfig(Section):
     )
     execution: ExecutionSettings = Field(
         default_factory=ExecutionSettings, description="how a chunk becomes a trajectory"
+    )
+    safety: SafetySettings = Field(
+        default_factory=SafetySettings, description="what happens when something is missing or late"
+    )
+    reflexes: ReflexSettings = Field(
+        default_factory=ReflexSettings, description="when a joint holds or stops by itself"
+    )
+    fence: FenceSettings | None = Field(default=None, description="where the arm may be")
+    estop: EstopSettings = Field(
+        default_factory=EstopSettings, description="hardware lines that stop the robot"
     )
     buses: Mapping[Name, BusSettings] = Field(min_length=1, description="the lines that motors stand on")
     joints: Annotated[tuple[Joint, ...], Field(strict=False)] = Field(

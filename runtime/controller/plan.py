@@ -14,6 +14,25 @@ from spinal.runtime.errors import BusError
 
 if TYPE_CHECKING:
     from spinal.native.feetech_bus import NativeTransport
+    from spinal.native.loop import HasAddress, ReflexLimits
+
+
+NEVER_NS = 1 << 60
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyPlan:
+    """What the loop does when something is missing, late or odd; see ``native/core/loop.h``. By default nothing."""
+
+    tail_limit_ns: int = NEVER_NS
+    let_go_after_ns: int = 0
+    fade_ns: int = 2_000_000_000
+    self_test_ticks: int = 0
+    arming_speed: float = 0.0
+    ease_travel: float = 0.0
+    ease_speed: float = 0.0
+    reflexes: tuple[ReflexLimits, ...] = ()
+    fence: HasAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +48,7 @@ class LoopPlan:
     grippers: tuple[bool, ...]
     fifo_priority: int
     lock_memory: bool
+    safety: SafetyPlan
     cpu: int = -1
 
 
@@ -49,8 +69,8 @@ def the_bus(robot: RobotConfig) -> str:
     return name
 
 
-def loop_plan(robot: RobotConfig) -> LoopPlan:
-    """The plan of the loop that drives all joints of ``robot``."""
+def loop_plan(robot: RobotConfig, self_test: bool = True) -> LoopPlan:
+    """The plan of the loop that drives all joints of ``robot``. On a manual clock there is nothing to test."""
     bus = robot.buses[the_bus(robot)]
     wants_realtime = robot.control.realtime != "off"
     return LoopPlan(
@@ -63,6 +83,21 @@ def loop_plan(robot: RobotConfig) -> LoopPlan:
         grippers=tuple(joint.kind == "gripper" for joint in robot.joints),
         fifo_priority=robot.control.fifo_priority if wants_realtime else 0,
         lock_memory=wants_realtime,
+        safety=safety_plan(robot, self_test),
+    )
+
+
+def safety_plan(robot: RobotConfig, self_test: bool = True) -> SafetyPlan:
+    """What ``robot``'s file says of ages, arming, reflexes and the fence."""
+    safety = robot.safety
+    return SafetyPlan(
+        tail_limit_ns=safety.tail_max_ms * 1_000_000,
+        let_go_after_ns=round(safety.let_go_after_s * 1e9),
+        fade_ns=round(safety.fade_s * 1e9),
+        self_test_ticks=round(safety.self_test_s * robot.control.servo_hz) if self_test else 0,
+        arming_speed=safety.arming_speed,
+        ease_travel=safety.ease_travel,
+        ease_speed=safety.ease_speed,
     )
 
 

@@ -19,10 +19,13 @@ from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.plan import feetech_bus, loop_plan
 from spinal.runtime.errors import RealtimeError
 from spinal.runtime.segments import (
+    CONTROLLER_COMMAND,
+    CONTROLLER_HEALTH,
     CONTROLLER_RECORDS,
     CONTROLLER_REPORT,
     CONTROLLER_STATE,
     CONTROLLER_STATS,
+    CONTROLLER_TRANSITIONS,
     LINK_ORDER,
     POLICY_TRAJECTORY,
     SUPERVISOR_ORDER,
@@ -53,6 +56,9 @@ def run(wiring: Wiring, stop: StopRequest) -> None:
         Ring(own, CONTROLLER_RECORDS, supervisor, SUPERVISOR_TAIL),
         [Mailbox(supervisor, SUPERVISOR_ORDER), Mailbox(link, LINK_ORDER)],
         Mailbox(policy, POLICY_TRAJECTORY),
+        commands=Mailbox(own, CONTROLLER_COMMAND),
+        transitions=Mailbox(own, CONTROLLER_TRANSITIONS),
+        healths=Mailbox(own, CONTROLLER_HEALTH),
     )
     gc.collect()
     gc.freeze()

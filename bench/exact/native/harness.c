@@ -32,7 +32,7 @@
 enum {
     WARM_TICKS = 256,
     CHUNK_TICKS = 5,
-    FAULT_CHECK_TICKS = 64, /* as in loop.c */
+    SLOW_TICKS = 64, /* as in loop.c */
     WAYPOINTS = 50,
     BUSES = 2,
     STATE_SLOTS = 8,
@@ -56,7 +56,7 @@ typedef struct mapped {
     uint8_t slots[1 << 21];
 } mapped;
 
-static mapped state_box, path_box, order_box[2];
+static mapped state_box, command_box, path_box, order_box[2];
 static struct {
     alignas(64) sp_ring ring;
     uint8_t slots[RECORD_SLOTS * sizeof(sp_tick_record)];
@@ -121,12 +121,13 @@ static void set_up(int joints)
     static sp_loop_config config;
     manual.now_ns = EPOCH_NS;
     lay_out(&state_box.box, sizeof(sp_state), STATE_SLOTS);
+    lay_out(&command_box.box, sizeof(sp_command), STATE_SLOTS);
     lay_out(&path_box.box, sizeof(sp_trajectory), PATH_SLOTS);
     memset(&records, 0, sizeof records);
     sp_ring_init(&records.ring, offsetof(sp_tick_record, joints) + sizeof(sp_joint_record) * (size_t)joints, RECORD_SLOTS);
     memset(drained, 0, sizeof drained);
     for (int giver = 0; giver < 2; giver++) {
-        sp_order run = {.stamp_ns = 0, .valid_until_ns = FOREVER_NS, .kind = SP_ORDER_RUN};
+        sp_order run = {.stamp_ns = 0, .valid_until_ns = FOREVER_NS, .kind = SP_ORDER_RUN, .speed = 1};
         lay_out(&order_box[giver].box, sizeof run, ORDER_SLOTS);
         sp_mailbox_publish(&order_box[giver].box, &run, sizeof run);
         config.orders[giver] = &order_box[giver].box;
@@ -135,6 +136,8 @@ static void set_up(int joints)
     config.read_budget_ns = DT_NS / 2;
     config.joint_age_limit_ns = 50000000;
     config.missed_to_hold = 3;
+    config.tail_limit_ns = FOREVER_NS;
+    config.fade_ns = 2000000000;
     config.joint_count = joints;
     config.order_count = 2;
     for (int i = 0; i < joints; i++) {
@@ -144,6 +147,7 @@ static void set_up(int joints)
     }
     config.trajectories = &path_box.box;
     config.state = &state_box.box;
+    config.commands = &command_box.box;
     config.records = &records.ring;
     config.record_tail = &record_tail;
     config.stats = &stats;
@@ -218,7 +222,7 @@ int main(int argc, char **argv)
     sp_touch_stack();
     for (int i = 0; i < WARM_TICKS + ticks; i++) {
         int64_t tick_ns = EPOCH_NS + (i + 1) * DT_NS;
-        int hands_off = i % CHUNK_TICKS == 0, checks = loop.tick % FAULT_CHECK_TICKS == 0;
+        int hands_off = i % CHUNK_TICKS == 0, checks = loop.tick % SLOW_TICKS == 0;
         int kind = checks ? 2 : hands_off ? 1 : 0;
         if (hands_off)
             publish_chunk(joints, tick_ns, i / CHUNK_TICKS);
