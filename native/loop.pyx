@@ -128,6 +128,7 @@ def edges():
 def conditions():
     """The table of conditions, one row a bit: (name, answer, clearing); see ``core/modes.h``."""
     rows = []
+    cdef const sp_condition *row
     for bit in range(SP_CONDITION_COUNT):
         row = sp_condition_at(bit)
         rows.append((row.name.decode(), ("wait", "hold", "stop", "let_go")[row.answer],
@@ -137,7 +138,7 @@ def conditions():
 
 def next_mode(int mode, uint32_t conditions):
     """The mode behind ``mode`` under ``conditions``, and the edge's name; (mode, None) to stay."""
-    edge = sp_mode_edge(<sp_mode>mode, conditions)
+    cdef const sp_edge *edge = sp_mode_edge(<sp_mode>mode, conditions)
     return (mode, None) if edge == NULL else (<int>edge.to, edge.name.decode())
 
 
