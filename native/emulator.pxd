@@ -26,6 +26,7 @@ cdef extern from "emulator.h" nogil:
         int32_t silent
         int32_t unplugged
         int32_t error_bits
+        int32_t frozen
         int64_t extra_delay_ns
 
     ctypedef struct sp_emulator_stats:
@@ -56,6 +57,7 @@ cdef extern from "emulator.h" nogil:
     int sp_emulator_register_get(sp_emulator *e, int index, uint8_t address) noexcept
     int sp_emulator_register_put(sp_emulator *e, int index, uint8_t address, uint8_t value) noexcept
     int sp_emulator_power_cycle(sp_emulator *e, int index) noexcept
+    int sp_emulator_lose_replies(sp_emulator *e, int index, int32_t drop, int32_t corrupt) noexcept
     sp_transport sp_emulator_memory_transport(sp_emulator *e, sp_manual_clock *clock) noexcept
     void sp_emulator_advance(sp_emulator *e, int64_t now_ns) noexcept
     int sp_emulator_reference(const sp_emulator *e, int index, sp_emulator_drive *drive) noexcept
@@ -80,6 +82,7 @@ cdef extern from "emulator_server.h" nogil:
     int sp_emulator_server_start(sp_emulator_server *server, sp_emulator *emulator, int fd,
                                  int priority) noexcept
     int sp_emulator_server_stop(sp_emulator_server *server) noexcept
+    int sp_emulator_server_power_cycle(sp_emulator_server *server, int index) noexcept
 
 
 cdef class Emulator:

@@ -185,22 +185,36 @@ cdef class Emulator:
         self.check(sp_emulator_set_supply(self.bus, index, decivolts, celsius))
 
     def set_faults(self, int index, *, int drop_replies=0, int corrupt_replies=0, int corrupt_byte=0,
-                   bint silent=False, bint unplugged=False, int error_bits=0, int64_t extra_delay_ns=0):
+                   bint silent=False, bint unplugged=False, int error_bits=0, int64_t extra_delay_ns=0,
+                   bint frozen=False):
         """Replace one servo's faults; called with none it is healthy again (any thread).
 
-        The next so many replies are dropped, or have the byte at ``corrupt_byte`` inverted; a silent
-        servo obeys but does not reply, an unplugged one hears nothing.
+        The next so many replies are dropped, or have the byte at ``corrupt_byte`` inverted; a silent servo
+        obeys but does not reply, an unplugged one hears nothing, a frozen one measures nothing any more:
+        registers 56 to 70 keep their bytes.
         """
-        if not 0 <= index < self.bus.n:
-            raise ValueError(f"no servo with index {index}")
+        self.keep_faults(index, silent=silent, unplugged=unplugged, error_bits=error_bits,
+                         extra_delay_ns=extra_delay_ns, frozen=frozen)
         cdef sp_emulator_faults *faults = &self.bus.servos[index].faults
         faults.corrupt_byte = corrupt_byte
         faults.drop_replies = drop_replies
         faults.corrupt_replies = corrupt_replies
+
+    def keep_faults(self, int index, *, bint silent=False, bint unplugged=False, int error_bits=0,
+                    int64_t extra_delay_ns=0, bint frozen=False):
+        """Replace the faults of one servo that last, and leave alone how many replies are lost (any thread)."""
+        if not 0 <= index < self.bus.n:
+            raise ValueError(f"no servo with index {index}")
+        cdef sp_emulator_faults *faults = &self.bus.servos[index].faults
         faults.silent = silent
         faults.unplugged = unplugged
         faults.error_bits = error_bits
+        faults.frozen = frozen
         faults.extra_delay_ns = extra_delay_ns
+
+    def lose_replies(self, int index, *, int drop=0, int corrupt=0):
+        """So many more of the next replies are dropped, or have a byte inverted (any thread)."""
+        self.check(sp_emulator_lose_replies(self.bus, index, drop, corrupt))
 
     def stats(self):
         """Give the counters (any thread)."""
@@ -304,6 +318,10 @@ cdef class EmulatorServer:
         self.emulator.served = False
         if failure < 0:
             raise OSError(-failure, os.strerror(-failure))
+
+    def power_cycle(self, int index):
+        """Switch one servo off and on, at once, while it serves; see ``Emulator.power_cycle``."""
+        self.emulator.check(sp_emulator_server_power_cycle(self.server, index))
 
     def __enter__(self):
         self.start()

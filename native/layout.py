@@ -189,6 +189,52 @@ _RECORD_HEAD = [
     ("joint_count", "<i8"),
 ]
 
+SERVO_FAULTS = np.dtype(
+    [
+        ("drop_replies", "<i8"),
+        ("corrupt_replies", "<i8"),
+        ("power_cycles", "<i8"),
+        ("extra_delay_ns", "<i8"),
+        ("push", "<f8"),
+        ("jam", "<i4"),
+        ("frozen", "<i4"),
+        ("silent", "<i4"),
+        ("unplugged", "<i4"),
+        ("error_bits", "<i4"),
+        ("decivolts", "<i4"),
+        ("celsius", "<i4"),
+        ("spare", "<i4"),
+    ]
+)
+"""What is wrong with one simulated servo; all zero: nothing.
+
+The first three only ever rise: so many replies more are lost or garbled, so many times more its power goes and
+comes back. ``push``: torque on its joint from outside, N m (N for jaws). ``jam``: the joint cannot move.
+``frozen``: it measures nothing any more, registers 56 to 70 keep their bytes. ``silent`` obeys but does not
+reply, ``unplugged`` hears nothing. ``decivolts`` and ``celsius``: what it measures in place of the physics; 0:
+the physics.
+"""
+
+RISING_FAULTS = ("drop_replies", "corrupt_replies", "power_cycles")
+
+POSE_AS_IT_IS, POSE_OFF, POSE_STUCK, POSE_NAN, POSE_FAR = range(5)
+
+SIM_SERVOS = 32
+SIM_FAULTS = np.dtype(
+    [
+        ("servos", SERVO_FAULTS, (SIM_SERVOS,)),
+        ("pose_kind", "<i8"),
+        ("pose_delay_ns", "<i8"),
+        ("pose_every", "<i8"),
+    ]
+)
+"""What is wrong with the simulated robot: its servos in the robot file's order, and its pose stream.
+
+``pose_kind``: POSE_OFF nothing comes, POSE_STUCK the same pose again and again with fresh stamps, POSE_NAN no
+numbers, POSE_FAR 1 km away. ``pose_delay_ns``: later than it would come by itself. ``pose_every``: only each so
+many-th; 0 and 1: all.
+"""
+
 POSE_SAMPLE = np.dtype(
     [("capture_ns", "<i8"), ("arrival_ns", "<i8"), ("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("yaw", "<f8")]
 )

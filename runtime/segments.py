@@ -4,7 +4,7 @@
                 health of the motors
     policy      trajectory mailbox, report mailbox
     link        order mailbox, report mailbox
-    supervisor  order mailbox, tail of the record ring, settings mailbox, emergency stops
+    supervisor  order mailbox, tail of the record ring, settings mailbox, emergency stops, faults of the simulation
     sim         pose mailbox (a short history), report mailbox
 
 One mapping per writer. Its owner, the supervisor, makes and lays it out, then hands the descriptor that can
@@ -48,7 +48,7 @@ CONTROLLER_STATS, CONTROLLER_STATE, CONTROLLER_RECORDS, CONTROLLER_REPORT, CONTR
 CONTROLLER_TRANSITIONS, CONTROLLER_HEALTH = 5, 6
 POLICY_TRAJECTORY, POLICY_REPORT = range(2)
 LINK_ORDER, LINK_REPORT = range(2)
-SUPERVISOR_ORDER, SUPERVISOR_TAIL, SUPERVISOR_SETTINGS, SUPERVISOR_STOPS = range(4)
+SUPERVISOR_ORDER, SUPERVISOR_TAIL, SUPERVISOR_SETTINGS, SUPERVISOR_STOPS, SUPERVISOR_FAULTS = range(5)
 SIM_POSE, SIM_REPORT = range(2)
 
 
@@ -77,6 +77,7 @@ def create(writer: Writer, joints: int) -> Segment:
             mailboxes = {
                 SUPERVISOR_ORDER: (layout.ORDER.itemsize, 4),
                 SUPERVISOR_SETTINGS: (layout.SETTINGS.itemsize, 4),
+                SUPERVISOR_FAULTS: (layout.SIM_FAULTS.itemsize, 4),
             }
             other = {SUPERVISOR_TAIL: 64, SUPERVISOR_STOPS: 64}
         case Writer.SIM:
@@ -222,6 +223,51 @@ class SettingsReader:
         """The newest value; 0 before the first."""
         self._mailbox.read_latest(self._bytes)
         return int(self._record[0]["added_delay_ns"])
+
+
+class FaultsWriter:
+    """Tells the simulator what is to be wrong: change ``faults`` (layout.SIM_FAULTS), then ``publish``.
+
+    ``writer.faults["servos"][2]["silent"] = 1``; counts rise: ``writer.faults["servos"][2]["power_cycles"] += 1``.
+    """
+
+    def __init__(self, segment: Segment, part: int = SUPERVISOR_FAULTS) -> None:
+        self._mailbox = Mailbox(segment, part)
+        self._record = np.zeros(1, layout.SIM_FAULTS)
+        self._bytes = self._record.view(np.uint8)
+        self._mailbox.read_latest(self._bytes)
+        self.faults: np.void = self._record[0]
+
+    def publish(self) -> None:
+        """Makes ``faults`` so, from the simulator's next step on."""
+        self._mailbox.publish(self._bytes)
+
+    def clear(self) -> None:
+        """Nothing is wrong any more; what only rises stays as it is."""
+        rises = {word: self.faults["servos"][word].copy() for word in layout.RISING_FAULTS}
+        self._record[0] = np.zeros(1, layout.SIM_FAULTS)[0]
+        for word, counts in rises.items():
+            self.faults["servos"][word] = counts
+        self.publish()
+
+
+class FaultsReader:
+    """Reads what ``FaultsWriter`` published."""
+
+    def __init__(self, segment: Segment, part: int = SUPERVISOR_FAULTS) -> None:
+        self._mailbox = Mailbox(segment, part)
+        self._record = np.zeros(1, layout.SIM_FAULTS)
+        self._bytes = self._record.view(np.uint8)
+        self._seen = 0
+        self.faults: np.void = self._record[0]
+
+    def changed(self) -> bool:
+        """Whether ``faults`` was published anew since the last call; takes it over. A few hundred ns when not."""
+        newest = self._mailbox.latest
+        if newest == self._seen or not self._mailbox.read_latest(self._bytes):
+            return False
+        self._seen = newest
+        return True
 
 
 class ReportWriter:

@@ -37,6 +37,8 @@ BLOCK_HALF_M = (0.0125, 0.0125, 0.02)
 LIFT_POINT_M = (0.17, 0.0, 0.115)
 """Tool point where a picked block is held, and where the ``lifted`` start puts the arm."""
 JAW_CLOSED_M = 0.004
+JAM_DAMPING = 1e5
+"""N m s/rad (N s/m on the jaw): with all its torque a servo creeps by 0.1 rad an hour."""
 
 Start = Literal["home", "lifted"]
 Outcome = Literal["success", "dropped", "timeout"]
@@ -81,6 +83,7 @@ class CartpickWorld:
         self._gain = self.model.actuator_gainprm[:6].copy()
         self._bias = self.model.actuator_biasprm[:6].copy()
         self._force_limit = self.model.actuator_forcerange[:6, 1].copy()
+        self._damping = self.model.dof_damping[:6].copy()
         self._torque_share = np.ones(6)
         self.reset(0)
 
@@ -145,6 +148,14 @@ class CartpickWorld:
         self.model.actuator_biasprm[:6] = self._bias * on
         limit = self._force_limit * np.maximum(self._torque_share, 1e-9)
         self.model.actuator_forcerange[:6] = np.stack([-limit, limit], axis=1)
+
+    def disturb(self, push: NDArray[np.float64], jammed: NDArray[np.bool_]) -> None:
+        """Push each joint [6] from outside (N m, N on the jaw), and hold those that are jammed where they are.
+
+        It stays so until the next call. A jam is damping that nothing here moves against.
+        """
+        self.data.qfrc_applied[:6] = push
+        self.model.dof_damping[:6] = np.where(jammed, JAM_DAMPING, self._damping)
 
     def step(self) -> None:
         """Advance by 2 ms: cart control, physics, then the task's bookkeeping."""

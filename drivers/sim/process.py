@@ -13,6 +13,7 @@ import sys
 from collections import deque
 
 from spinal.drivers.sim.cartpick import STEP_NS, CartpickWorld
+from spinal.drivers.sim.faults import Faults, FaultyPoses
 from spinal.drivers.sim.pose_stream import PoseStream
 from spinal.drivers.sim.servos import SimulatedServos
 from spinal.native import clock
@@ -20,7 +21,15 @@ from spinal.native.emulator import EmulatorServer
 from spinal.native.histogram import Histogram
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import ProcessError
-from spinal.runtime.segments import SIM_POSE, SIM_REPORT, PoseSample, PoseWriter, ReportWriter, Writer
+from spinal.runtime.segments import (
+    SIM_POSE,
+    SIM_REPORT,
+    FaultsReader,
+    PoseSample,
+    PoseWriter,
+    ReportWriter,
+    Writer,
+)
 from spinal.runtime.wiring import StopRequest, Wiring, run_child, set_nice, summary_us
 
 EMULATOR_PRIORITY_BELOW_LOOP = 5
@@ -61,6 +70,13 @@ class Simulation:
         )
         self._segment = wiring.attach(Writer.SIM)
         self._poses = PoseWriter(self._segment, SIM_POSE)
+        self._faults = Faults(
+            FaultsReader(wiring.attach(Writer.SUPERVISOR)),
+            self._servos,
+            self._world,
+            self._server.power_cycle,
+        )
+        self._faulty_poses = FaultyPoses(self._faults)
         self._reports = ReportWriter(self._segment, SIM_REPORT)
         self._seed = wiring.seed
         self._late = Histogram()
@@ -82,8 +98,9 @@ class Simulation:
                 clock.sleep_until_ns(due_ns)
                 now_ns = clock.now_ns()
                 self._late.record_late(now_ns - due_ns, STEP_NS)
+                self._faults.apply()
                 self._step(due_ns)
-                for sample in self._sensor.released(now_ns):
+                for sample in self._faulty_poses.passed(self._sensor.released(now_ns), now_ns):
                     self._release(sample, now_ns)
                 if now_ns - due_ns > LARGEST_LAG_NS:
                     self._start_ns += now_ns - due_ns

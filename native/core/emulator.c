@@ -72,6 +72,31 @@ int sp_emulator_power_cycle(sp_emulator *e, int index)
     return 0;
 }
 
+void sp_emulator_take_power(sp_emulator *e)
+{
+    for (int i = 0; i < e->n; i++)
+        if (atomic_load_explicit(&e->servos[i].faults.power_cycles, memory_order_relaxed) &&
+            atomic_exchange(&e->servos[i].faults.power_cycles, 0))
+            sp_emulator_servo_reboot(&e->servos[i]);
+}
+
+int sp_emulator_lose_replies(sp_emulator *e, int index, int32_t drop, int32_t corrupt)
+{
+    if (!has(e, index) || drop < 0 || corrupt < 0)
+        return -EINVAL;
+    atomic_fetch_add(&e->servos[index].faults.drop_replies, drop);
+    atomic_fetch_add(&e->servos[index].faults.corrupt_replies, corrupt);
+    return 0;
+}
+
+int sp_emulator_lose_power(sp_emulator *e, int index)
+{
+    if (!has(e, index))
+        return -EINVAL;
+    atomic_fetch_add(&e->servos[index].faults.power_cycles, 1);
+    return 0;
+}
+
 /* Time ------------------------------------------------------------------------------------------------ */
 
 /* 10 bits a byte: start, eight, stop. */
@@ -303,6 +328,7 @@ void sp_emulator_receive(sp_emulator *e, const uint8_t *bytes, size_t n, int64_t
 {
     if (n == 0)
         return;
+    sp_emulator_take_power(e);
     if (now_ns > e->in_end_ns) {
         if (e->held > 0 && now_ns - e->in_end_ns > SP_EMULATOR_FRAME_GAP_NS) {
             count(&e->stats.garbage_bytes, e->held);

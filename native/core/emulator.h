@@ -27,7 +27,7 @@
  * Thread contract, two threads, neither ever waits for the other:
  *   wire side     init, place, receive, next_due_ns, take, discard, register_*, power_cycle, transport
  *   physics side  advance, reference, set_present, set_supply, follow
- *   any thread    the fields of faults, and stats
+ *   any thread    the fields of faults, lose_replies, lose_power, and stats
  * Registers belong to the wire side. What crosses is packed into 64-bit atomic words, each one whole: a present
  * state is always of one instant; goal and speed are of one frame; limits and gains may be one frame apart
  * from them. init and place come before either side runs. In lock-step one thread is both.
@@ -66,6 +66,8 @@ typedef struct sp_emulator_faults {
     _Atomic int32_t silent;          /* obeys, but never replies */
     _Atomic int32_t unplugged;       /* hears nothing */
     _Atomic int32_t error_bits;      /* added to every error byte and to register 65 */
+    _Atomic int32_t frozen;          /* measures nothing any more: registers 56 to 70 keep their bytes */
+    _Atomic int32_t power_cycles;    /* so often it loses its power before it hears the next byte */
     _Atomic int64_t extra_delay_ns;  /* before each reply, on top of the return delay */
 } sp_emulator_faults;
 
@@ -171,9 +173,18 @@ int sp_emulator_register_get(sp_emulator *e, int index, uint8_t address);
 int sp_emulator_register_put(sp_emulator *e, int index, uint8_t address, uint8_t value);
 /* Power off and on: EEPROM registers as last saved, the others as from the factory; the shaft stays. */
 int sp_emulator_power_cycle(sp_emulator *e, int index);
+/* Carries out what lose_power asked for; receive does so by itself. */
+void sp_emulator_take_power(sp_emulator *e);
 /* The bus as a transport in the same process on a manual clock, for lock-step. A write is handed over at the
  * clock's now; a read moves the clock to the next due instant, or to its deadline and returns 0. */
 sp_transport sp_emulator_memory_transport(sp_emulator *e, sp_manual_clock *clock);
+
+/* any thread ------------------------------------------------------------------------------------------ */
+
+/* So many more of the next replies are lost, or have one byte inverted. -EINVAL: index. */
+int sp_emulator_lose_replies(sp_emulator *e, int index, int32_t drop, int32_t corrupt);
+/* Asks for a power cycle: it happens before the next byte is heard, or in take_power. -EINVAL: index. */
+int sp_emulator_lose_power(sp_emulator *e, int index);
 
 /* physics side ---------------------------------------------------------------------------------------- */
 

@@ -89,6 +89,11 @@ static void wait_for_work(sp_emulator_server *server)
         timeout = &left;
     }
     int ready = ppoll(wait, count, timeout, NULL);
+    if (ready > 0 && wait[0].revents != 0) {
+        uint64_t asked;
+        if (read(server->wake_fd, &asked, sizeof asked) > 0)
+            sp_emulator_take_power(server->emulator);
+    }
     if (ready < 0 && errno != EINTR)
         line_is(server, SP_EMULATOR_LINE_FAILED, errno);
     else if (count == 1 || (ready > 0 && wait[1].revents != 0))
@@ -160,14 +165,27 @@ int sp_emulator_server_start(sp_emulator_server *server, sp_emulator *emulator, 
     return failure;
 }
 
+static void wake(const sp_emulator_server *server)
+{
+    uint64_t one = 1;
+    while (write(server->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
+        ;
+}
+
+int sp_emulator_server_power_cycle(sp_emulator_server *server, int index)
+{
+    int failure = sp_emulator_lose_power(server->emulator, index);
+    if (!failure && server->running)
+        wake(server);
+    return failure;
+}
+
 int sp_emulator_server_stop(sp_emulator_server *server)
 {
     if (!server->running)
         return 0;
     atomic_store(&server->stopping, true);
-    uint64_t one = 1;
-    while (write(server->wake_fd, &one, sizeof one) < 0 && errno == EINTR)
-        ;
+    wake(server);
     int failure = pthread_join(server->thread, NULL);
     server->running = false;
     close(server->wake_fd);

@@ -109,10 +109,26 @@ void sp_emulator_servo_place(sp_emulator_servo *servo, double position_counts)
     sp_emulator_servo_publish(servo);
 }
 
+/* Brings the registers that the servo measures up to the physics' last word. */
+static void measure(sp_emulator_servo *servo)
+{
+    uint8_t *r = servo->registers;
+    uint64_t present = atomic_load(&servo->present);
+    uint32_t supply = atomic_load(&servo->supply);
+    sp_feetech_put16(r + SP_FEETECH_POSITION, sp_feetech_encode(present_of(servo), SP_FEETECH_SIGN_POSITION));
+    sp_feetech_put16(r + SP_FEETECH_SPEED, sp_feetech_encode((int16_t)(present >> 16), SP_FEETECH_SIGN_POSITION));
+    sp_feetech_put16(r + SP_FEETECH_LOAD, sp_feetech_encode((int16_t)(present >> 32), SP_FEETECH_SIGN_LOAD));
+    sp_feetech_put16(r + SP_FEETECH_CURRENT, (uint16_t)(present >> 48 & 0x7FFF));
+    r[SP_FEETECH_MOVING] = (uint8_t)(present >> 63);
+    r[SP_FEETECH_VOLTAGE] = (uint8_t)supply;
+    r[SP_FEETECH_TEMPERATURE] = (uint8_t)(supply >> 8);
+}
+
 void sp_emulator_servo_reboot(sp_emulator_servo *servo)
 {
     memcpy(servo->registers, servo->eeprom, sizeof servo->eeprom);
     factory_ram(servo);
+    measure(servo);
     int32_t present = present_of(servo);
     servo->step_goal = present;
     sp_feetech_put16(servo->registers + SP_FEETECH_GOAL,
@@ -182,15 +198,8 @@ sp_emulator_orders sp_emulator_servo_orders(const sp_emulator_servo *servo)
 uint8_t sp_emulator_servo_refresh(sp_emulator_servo *servo)
 {
     uint8_t *r = servo->registers;
-    uint64_t present = atomic_load(&servo->present);
-    uint32_t supply = atomic_load(&servo->supply);
-    sp_feetech_put16(r + SP_FEETECH_POSITION, sp_feetech_encode(present_of(servo), SP_FEETECH_SIGN_POSITION));
-    sp_feetech_put16(r + SP_FEETECH_SPEED, sp_feetech_encode((int16_t)(present >> 16), SP_FEETECH_SIGN_POSITION));
-    sp_feetech_put16(r + SP_FEETECH_LOAD, sp_feetech_encode((int16_t)(present >> 32), SP_FEETECH_SIGN_LOAD));
-    sp_feetech_put16(r + SP_FEETECH_CURRENT, (uint16_t)(present >> 48 & 0x7FFF));
-    r[SP_FEETECH_MOVING] = (uint8_t)(present >> 63);
-    r[SP_FEETECH_VOLTAGE] = (uint8_t)supply;
-    r[SP_FEETECH_TEMPERATURE] = (uint8_t)(supply >> 8);
+    if (!atomic_load(&servo->faults.frozen))
+        measure(servo);
     r[SP_FEETECH_ASYNC] = servo->held_count > 0;
 
     uint32_t errors = atomic_load(&servo->protection) | (uint32_t)atomic_load(&servo->faults.error_bits);

@@ -31,7 +31,9 @@ class ProcessRow:
         return next((writer for writer in Writer if writer == self.name), None)
 
 
-SIM = ProcessRow("sim", "spinal.drivers.sim.process", (), bus="device", silent_limit_ms=2000)
+SIM = ProcessRow(
+    "sim", "spinal.drivers.sim.process", (Writer.SUPERVISOR,), bus="device", silent_limit_ms=2000
+)
 CONTROLLER = ProcessRow(
     "controller",
     "spinal.runtime.controller.process",
