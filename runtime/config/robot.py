@@ -177,6 +177,13 @@ class PoseStream(Section):
     max_age_ms: int = Field(
         ge=1, le=60_000, description="a sample older than this is a fault of the stream, in ms"
     )
+    frozen_ms: int = Field(
+        default=500,
+        ge=0,
+        le=60_000,
+        description="samples that all say the same for longer than this are a fault of the stream, in ms; 0 for a"
+        " sensor that rightly repeats itself",
+    )
     filter: AlphaBetaFilter | None = Field(
         default=None, description="the tracker behind the samples; a policy that asks for velocity needs one"
     )

@@ -4,29 +4,68 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from spinal.native.shared import Segment
 from spinal.runtime.config.robot import AlphaBetaFilter, RobotConfig
 from spinal.runtime.policy.forecast import Forecast
-from spinal.runtime.pose_filter import FilterSettings, PoseFilter
+from spinal.runtime.pose_filter import FilterSettings, PoseEstimate, PoseFilter
 from spinal.runtime.segments import PoseReader, StateReader
 from spinal.runtime.types import Observation, State, StreamValue
 
 
 @dataclass
 class PoseInput:
-    """One pose stream: where it arrives, and the filter behind it."""
+    """One pose stream: where it arrives, the filter behind it, and what makes it a fault.
+
+    A sample that is not finite is put aside. One that says the same for longer than ``frozen_ns`` (0: for ever) is
+    a fault even when it is fresh: a camera that hangs goes on sending its last picture.
+    """
 
     reader: PoseReader
     filter: PoseFilter
     max_age_ns: int
+    frozen_ns: int = 0
+    garbage: int = 0
+    """Samples in a row that were not finite."""
+    _said: tuple[float, ...] = ()
+    _since_ns: int = 0
+    _newest_ns: int = 0
+
+    def take(self) -> None:
+        """Moves what has arrived into the filter."""
+        for sample in self.reader.take():
+            said = (sample.x, sample.y, sample.z, sample.yaw)
+            if not all(map(isfinite, said)):
+                self.garbage += 1
+                self._said = ()
+                continue
+            self.garbage = 0
+            if said != self._said:
+                self._said, self._since_ns = said, sample.capture_ns
+            self._newest_ns = sample.capture_ns
+            self.filter.update(sample.capture_ns, *said)
+
+    def fault(self, estimate: PoseEstimate | None) -> str | None:
+        """What is wrong with it, given the filter's estimate for now; None when it can be used."""
+        if estimate is not None and estimate.age_ns <= self.max_age_ns:
+            same_ns = self._newest_ns - self._since_ns
+            if self.frozen_ns and same_ns > self.frozen_ns:
+                return f"frozen: the same sample for {same_ns // 1_000_000} ms"
+            return None
+        if self.garbage:
+            return f"{self.garbage} samples in a row are no numbers"
+        return "no sample yet" if estimate is None else f"{estimate.age_ns // 1_000_000} ms old"
 
 
 def pose_inputs(robot: RobotConfig, segment: Segment, part: int) -> dict[str, PoseInput]:
     """The robot file's pose streams, read from ``part`` of ``segment``, each with the filter it names."""
     return {
         name: PoseInput(
-            PoseReader(segment, part), PoseFilter(_settings(stream.filter)), stream.max_age_ms * 1_000_000
+            PoseReader(segment, part),
+            PoseFilter(_settings(stream.filter)),
+            stream.max_age_ms * 1_000_000,
+            stream.frozen_ms * 1_000_000,
         )
         for name, stream in robot.streams.items()
     }
@@ -92,12 +131,11 @@ class Observer:
 
     def _stream_value(self, name: str, now_ns: int) -> StreamValue | None:
         stream = self._streams[name]
-        for sample in stream.reader.take():
-            stream.filter.update(sample.capture_ns, sample.x, sample.y, sample.z, sample.yaw)
+        stream.take()
         estimate = stream.filter.at(now_ns)
-        if estimate is None or estimate.age_ns > stream.max_age_ns:
-            age = "no sample yet" if estimate is None else f"{estimate.age_ns // 1_000_000} ms old"
-            self.missing = f"stream {name}: {age}"
+        fault = stream.fault(estimate)
+        if estimate is None or fault is not None:
+            self.missing = f"stream {name}: {fault}"
             return None
         return StreamValue(
             position_m=estimate.position_m,
