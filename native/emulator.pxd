@@ -66,6 +66,12 @@ cdef extern from "emulator.h" nogil:
     int sp_emulator_set_supply(sp_emulator *e, int index, int decivolts, int celsius) noexcept
     void sp_emulator_follow(sp_emulator *e, int64_t now_ns, int64_t lag_ns) noexcept
 
+cdef extern from "emulator_tap.h" nogil:
+    struct sp_ring:
+        pass
+    size_t sp_wire_record_bytes(int servos) noexcept
+    int sp_emulator_record_to(sp_emulator *e, sp_ring *ring) noexcept
+
 cdef extern from "emulator_server.h" nogil:
     ctypedef struct sp_emulator_report:
         int32_t realtime_error

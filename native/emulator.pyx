@@ -14,6 +14,10 @@ from libc.stdlib cimport calloc, free
 from spinal.native.histogram cimport sp_histogram_quantile_ns
 
 
+WIRE_RECORD_BYTES = sp_wire_record_bytes(1)
+"""Of one servo; see ``layout.wire_dtype``."""
+
+
 class Drive(NamedTuple):
     """What one motor is told to do, as of the last ``advance``.
 
@@ -106,6 +110,14 @@ cdef class Emulator:
     def address(self):
         """Address of the ``sp_emulator``, valid as long as this object."""
         return <size_t>self.bus
+
+    def record_to(self, size_t ring_address):
+        """Record what arrives, ``layout.wire_dtype`` each, into the ring that lies there; it must outlive this.
+
+        ``ValueError`` when its slots are too small (wire side).
+        """
+        self.wire_side()
+        self.check(sp_emulator_record_to(self.bus, <sp_ring *>ring_address))
 
     def receive(self, const uint8_t[::1] data, int64_t now_ns):
         """Hand bytes to the bus (wire side)."""

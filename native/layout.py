@@ -235,6 +235,9 @@ numbers, POSE_FAR 1 km away. ``pose_delay_ns``: later than it would come by itse
 many-th; 0 and 1: all.
 """
 
+WIRE_SERVO = np.dtype([("goal", "<i2"), ("shaft", "<i2"), ("torque_limit", "<u2"), ("torque", "<u2")])
+"""One simulated servo behind a request: counts of its goal register and its shaft, permille, 1: torque is on."""
+
 POSE_SAMPLE = np.dtype(
     [("capture_ns", "<i8"), ("arrival_ns", "<i8"), ("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("yaw", "<f8")]
 )
@@ -260,3 +263,9 @@ def health_dtype(joints: int) -> np.dtype[np.void]:
 def record_dtype(joints: int) -> np.dtype[np.void]:
     """The record of one tick with ``joints`` joints (sp_tick_record, cut to size)."""
     return np.dtype([*_RECORD_HEAD, ("joints", JOINT_RECORD, (joints,))])
+
+
+def wire_dtype(servos: int) -> np.dtype[np.void]:
+    """What arrived at ``servos`` simulated servos with one request (sp_wire_record, cut to size)."""
+    head = [("arrived_ns", "<i8"), ("address", "<i4"), ("servo_count", "<i4")]
+    return np.dtype([*head, ("servos", WIRE_SERVO, (servos,))])

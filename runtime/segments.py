@@ -5,7 +5,7 @@
     policy      trajectory mailbox, report mailbox
     link        order mailbox, report mailbox
     supervisor  order mailbox, tail of the record ring, settings mailbox, emergency stops, faults of the simulation
-    sim         pose mailbox (a short history), report mailbox
+    sim         pose mailbox (a short history), report mailbox, ring of what arrives at the servos
 
 One mapping per writer. Its owner, the supervisor, makes and lays it out, then hands the descriptor that can
 write to the one process and read-only ones to the rest.
@@ -30,6 +30,8 @@ RECORD_SLOTS = 4096
 """16 s of ticks at 250 Hz until a reader must have come by."""
 POSE_SLOTS = 64
 TRANSITION_SLOTS = 64
+WIRE_SLOTS = 4096
+"""16 s of commands at 250 Hz; the oldest are overwritten."""
 REPORT_BYTES = 4096
 """The longest report: a msgpack map behind its length."""
 
@@ -49,7 +51,7 @@ CONTROLLER_TRANSITIONS, CONTROLLER_HEALTH = 5, 6
 POLICY_TRAJECTORY, POLICY_REPORT = range(2)
 LINK_ORDER, LINK_REPORT = range(2)
 SUPERVISOR_ORDER, SUPERVISOR_TAIL, SUPERVISOR_SETTINGS, SUPERVISOR_STOPS, SUPERVISOR_FAULTS = range(5)
-SIM_POSE, SIM_REPORT = range(2)
+SIM_POSE, SIM_REPORT, SIM_WIRE = range(3)
 
 
 def create(writer: Writer, joints: int) -> Segment:
@@ -82,12 +84,15 @@ def create(writer: Writer, joints: int) -> Segment:
             other = {SUPERVISOR_TAIL: 64, SUPERVISOR_STOPS: 64}
         case Writer.SIM:
             mailboxes = {SIM_POSE: (layout.POSE_SAMPLE.itemsize, POSE_SLOTS), SIM_REPORT: report}
+            other = {SIM_WIRE: Ring.size(layout.wire_dtype(joints).itemsize, WIRE_SLOTS)}
     sizes = {part: Mailbox.size(size, slots) for part, (size, slots) in mailboxes.items()} | other
     segment = Segment.create(writer.value, [sizes[part] for part in sorted(sizes)])
     for part, (size, slots) in mailboxes.items():
         Mailbox.format(segment, part, size, slots)
     if writer is Writer.CONTROLLER:
         Ring.format(segment, CONTROLLER_RECORDS, record_bytes, RECORD_SLOTS)
+    if writer is Writer.SIM:
+        Ring.format(segment, SIM_WIRE, layout.wire_dtype(joints).itemsize, WIRE_SLOTS)
     return segment
 
 

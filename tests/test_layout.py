@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spinal.native import layout, loop
+from spinal.native import emulator, layout, loop
 
 
 @pytest.mark.parametrize("joints", [1, 6, 64])
@@ -40,3 +40,7 @@ def test_every_field_is_aligned_to_eight_bytes_or_its_own_size() -> None:
         assert dtype.fields is not None
         for field, offset in ((f[0], f[1]) for f in dtype.fields.values()):
             assert offset % (min(8, field.base.itemsize) if field.base != np.dtype("u4") else 4) == 0
+
+
+def test_what_arrives_at_a_servo_has_the_size_of_the_struct() -> None:
+    assert layout.wire_dtype(1).itemsize == emulator.WIRE_RECORD_BYTES

@@ -24,6 +24,7 @@ from spinal.runtime.errors import ProcessError
 from spinal.runtime.segments import (
     SIM_POSE,
     SIM_REPORT,
+    SIM_WIRE,
     FaultsReader,
     PoseSample,
     PoseWriter,
@@ -64,11 +65,12 @@ class Simulation:
             )
         (bus,) = robot.buses.values()
         self._servos = SimulatedServos(robot.joints, self._world, bus.baud)
+        self._segment = wiring.attach(Writer.SIM)
+        self._servos.emulator.record_to(self._segment.part_address(SIM_WIRE))
         priority = robot.control.fifo_priority - EMULATOR_PRIORITY_BELOW_LOOP
         self._server = EmulatorServer(
             self._servos.emulator, wiring.bus_fd, priority if robot.control.realtime != "off" else 0
         )
-        self._segment = wiring.attach(Writer.SIM)
         self._poses = PoseWriter(self._segment, SIM_POSE)
         self._faults = Faults(
             FaultsReader(wiring.attach(Writer.SUPERVISOR)),

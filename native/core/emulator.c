@@ -1,6 +1,7 @@
 /* The wire side of the emulator: bytes in, instructions, reply times, bytes out.
  * Why native and the thread contract: emulator.h. */
 #include "emulator_servo.h"
+#include "emulator_tap.h"
 
 #include <errno.h>
 #include <math.h>
@@ -299,9 +300,8 @@ static bool broadcast(sp_emulator *e, const sp_feetech_packet *request, int64_t 
     return obeyed;
 }
 
-static void execute(sp_emulator *e, const sp_feetech_packet *request, int64_t end_ns)
+static void obey_request(sp_emulator *e, const sp_feetech_packet *request, int64_t end_ns)
 {
-    count(&e->stats.packets, 1);
     if (request->id == SP_FEETECH_BROADCAST) {
         if (!broadcast(e, request, end_ns))
             count(&e->stats.instruction_errors, 1);
@@ -320,6 +320,16 @@ static void execute(sp_emulator *e, const sp_feetech_packet *request, int64_t en
     }
     if (!obeyed)
         count(&e->stats.instruction_errors, 1);
+}
+
+static void execute(sp_emulator *e, const sp_feetech_packet *request, int64_t end_ns)
+{
+    count(&e->stats.packets, 1);
+    obey_request(e, request, end_ns);
+    if (request->error == SP_FEETECH_WRITE || request->error == SP_FEETECH_SYNC_WRITE)
+        sp_emulator_record(e, request->count > 0 ? request->params[0] : 0, end_ns);
+    else if (request->error == SP_FEETECH_ACTION)
+        sp_emulator_record(e, 0, end_ns);
 }
 
 /* Bytes ----------------------------------------------------------------------------------------------- */

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from spinal.drivers.feetech.configure import DescriptorWire, configure, setups
@@ -50,7 +51,8 @@ class Supervisor:
     """The robot of ``robot_file``. Use as a context manager; one thread.
 
     ``say`` is called with one line per change of a process. ``endpoints``: where planners reach the robot.
-    ``ending`` is asked while it starts: when somebody wants to end, the rest is not started.
+    ``ending`` is asked while it starts: when somebody wants to end, the rest is not started. ``modules``: what
+    processes run in place of what the table says, to see what a bad one does.
     Raises BusError, LinkError, PolicyError, ProcessError, RealtimeError from ``start``.
     """
 
@@ -63,6 +65,7 @@ class Supervisor:
         with_planner: bool = False,
         seed: int = 0,
         ending: Callable[[], bool] = lambda: False,
+        modules: Mapping[str, str] | None = None,
     ) -> None:
         self.robot = robot
         self._say = say
@@ -70,7 +73,8 @@ class Supervisor:
         self._endpoints = endpoints
         self._seed = seed
         self._ending = ending
-        self._table = rows(robot, with_planner)
+        table, other = rows(robot, with_planner), modules or {}
+        self._table = [replace(row, module=other[row.name]) if row.name in other else row for row in table]
         self._held: list[Segment] = []
         self._fds: list[int] = []
         self._line: Line | None = None

@@ -1,0 +1,287 @@
+"""A robot that can be hurt: the shipped one in simulation under its real supervisor, with everything that its loop
+recorded, whatever reached its servos, and what was said, each with its instant.
+
+What reached the servos is taken at the servos, not from the controller's records: those die with it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinal.bench.faults.motion import Frames
+from spinal.bench.live.supervised_robot import SHIPPED
+from spinal.native import clock, layout
+from spinal.native.floor import Floor
+from spinal.native.histogram import UPPER_EDGES_NS
+from spinal.native.loop import LoopStats
+from spinal.native.shared import RingFollower
+from spinal.runtime.config import load_robot
+from spinal.runtime.errors import ProcessError
+from spinal.runtime.link.endpoints import Endpoints, in_directory
+from spinal.runtime.segments import (
+    CONTROLLER_RECORDS,
+    CONTROLLER_STATS,
+    POLICY_REPORT,
+    SIM_WIRE,
+    ReportReader,
+    StateReader,
+    Writer,
+)
+from spinal.runtime.supervisor.children import Child
+from spinal.runtime.supervisor.supervisor import Supervisor
+from spinal.runtime.types import State
+
+WATCH_S = 0.008
+TAKE = 512
+GOAL_REGISTER = 42
+MOVES = 1.0
+"""rad/s: an arm that is to be hurt moves at least so fast."""
+IN_ORDER_S = 60.0
+"""Within which a robot runs again, stalls of the machine included."""
+RECENT_S, MOST_DEATHS = 60.0, 3
+"""More restarts of one process than this in a minute would soon be too many for the supervisor."""
+FLOOR_PERIOD_NS = 4_000_000
+FLOOR_PRIORITY = 60
+"""Above the loop's: what it misses is the machine's doing."""
+SUPERVISOR_WORDS = re.compile(r"^\w+ (ended|silent|not ready|cannot|restarted)|^(guard|emergency)")
+COUNTERS = ("missing_replies", "bad_packets", "failed_writes", "starved_ticks", "skipped_slots")
+KEPT_NS = 180_000_000_000
+"""How long ago what is kept may be."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """Something that shows a fault: when, and in what words."""
+
+    at_ns: int
+    what: str
+
+
+@dataclass
+class FaultRobot:
+    """A started robot. One thread. ``watch`` every 10 ms or so, or everything waits and orders expire."""
+
+    supervisor: Supervisor
+    endpoints: Endpoints
+    folder: Path
+    floor: Floor
+    words: list[Sign] = field(default_factory=list)
+    """What the supervisor has said."""
+    signs: list[Sign] = field(default_factory=list)
+    """Counters of trouble that rose, with the instant at which that was seen."""
+
+    def __post_init__(self) -> None:
+        joints = len(self.supervisor.robot.joints)
+        controller = self.supervisor.reader(Writer.CONTROLLER)
+        sim = self.supervisor.reader(Writer.SIM)
+        self.joints = self.supervisor.robot.joints
+        self.period_ns = self.supervisor.robot.control.period_ns
+        self._record_follower = RingFollower(controller, CONTROLLER_RECORDS)
+        self._wire_follower = RingFollower(sim, SIM_WIRE)
+        self._record_buffer = np.zeros(TAKE, layout.record_dtype(joints))
+        self._wire_buffer = np.zeros(TAKE, layout.wire_dtype(joints))
+        self._records: deque[NDArray[np.void]] = deque()
+        self._wire: deque[NDArray[np.void]] = deque()
+        self._states = StateReader(controller, joints)
+        self._stats = LoopStats(controller, CONTROLLER_STATS)
+        self._policy = ReportReader(self.supervisor.reader(Writer.POLICY), POLICY_REPORT)
+        self._counted: dict[str, int] = {}
+        self._deaths: dict[str, int] = {}
+        self._died: list[tuple[float, str]] = []
+
+    def watch(self) -> None:
+        """One round: the supervisor's, and everything that came meanwhile."""
+        self.supervisor.watch()
+        self.drain()
+
+    def drain(self) -> None:
+        """Takes what was recorded, and lets go of what is old."""
+        for follower, buffer, kept in (
+            (self._record_follower, self._record_buffer, self._records),
+            (self._wire_follower, self._wire_buffer, self._wire),
+        ):
+            while count := follower.follow(buffer.view(np.uint8)):
+                kept.append(buffer[:count].copy())
+        self._count()
+        oldest_ns = clock.now_ns() - KEPT_NS
+        while self._records and self._records[0]["tick_ns"][-1] < oldest_ns:
+            self._records.popleft()
+        while self._wire and self._wire[0]["arrived_ns"][-1] < oldest_ns:
+            self._wire.popleft()
+
+    def watch_for(self, seconds: float) -> None:
+        """Watches so long."""
+        end_ns = clock.now_ns() + round(seconds * 1e9)
+        while (left_ns := end_ns - clock.now_ns()) > 0:
+            clock.sleep_until_ns(clock.now_ns() + min(left_ns, round(WATCH_S * 1e9)))
+            if left_ns > 1e9 * WATCH_S:
+                self.watch()
+
+    def until(self, condition: Callable[[], bool], what: str, limit_s: float = IN_ORDER_S) -> None:
+        """Watches until ``condition`` holds. Raises ProcessError when it does not in time."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            self.watch()
+            if condition():
+                return
+            if time.monotonic() > deadline:
+                said = self.words[-1].what if self.words else "nothing"
+                raise ProcessError(
+                    f"{what}: not within {limit_s:.0f} s; the supervisor said last: {said}",
+                    hint="run the robot by hand: spinal demo --headless --seconds 5",
+                )
+            time.sleep(WATCH_S)
+
+    @property
+    def state(self) -> State | None:
+        """Of the controller that is there now."""
+        return self._states.read() if self.child("controller").ready else None
+
+    @property
+    def running(self) -> bool:
+        """Whether every process is there and the arm follows its policy."""
+        state = self.state
+        return self.supervisor.all_ready and state is not None and state.mode == layout.MODE_RUNNING
+
+    @property
+    def moving(self) -> bool:
+        """Whether it runs, in the middle of a motion."""
+        state = self.state
+        arm = [joint.kind == "arm" for joint in self.joints]
+        return (
+            self.running
+            and self._planner_speaks
+            and state is not None
+            and bool(np.abs(state.commanded[arm, 1]).max() > MOVES)
+        )
+
+    def until_moving(self) -> None:
+        """The instant to hurt it."""
+        self.until(lambda: self.moving, "the arm moves")
+
+    @property
+    def worn(self) -> bool:
+        """Whether a process was restarted so often that the next time might be once too often."""
+        since = time.monotonic() - RECENT_S
+        recent = [name for at, name in self._died if at > since]
+        return any(recent.count(name) >= MOST_DEATHS for name in set(recent))
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was given up."""
+        return not any(child.given_up for child in self.supervisor.children.values())
+
+    def child(self, name: str) -> Child:
+        """One of its processes."""
+        return self.supervisor.children[name]
+
+    def pid(self, name: str) -> int:
+        """Of a process that is there. Raises ProcessError when it is not."""
+        process = self.child(name).process
+        if process is None:
+            raise ProcessError(f"{name} is not there", hint="wait until the robot runs")
+        return process.pid
+
+    def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
+        """Sends it a signal; the instant right before."""
+        pid = self.pid(name)
+        at_ns = clock.now_ns()
+        os.kill(pid, number)
+        return at_ns
+
+    def go_on(self, pid: int) -> None:
+        """SIGCONT for a process that may be gone."""
+        try:
+            os.kill(pid, signal.SIGCONT)
+        except ProcessLookupError:
+            return
+
+    def records(self, begin_ns: int, end_ns: int = 1 << 62) -> NDArray[np.void]:
+        """Records of the loop's ticks in a span."""
+        self.drain()
+        every = np.concatenate([self._record_buffer[:0], *self._records])
+        return every[(every["tick_ns"] >= begin_ns) & (every["tick_ns"] < end_ns)]
+
+    def frames(self, begin_ns: int, end_ns: int = 1 << 62) -> Frames:
+        """Goals that reached the servos in a span, from whoever wrote them."""
+        self.drain()
+        every = np.concatenate([self._wire_buffer[:0], *self._wire])
+        goals = every["servos"]["goal"]
+        changed = np.concatenate([[False], (np.diff(goals, axis=0) != 0).any(axis=1)])[: len(every)]
+        written = (every["address"] == GOAL_REGISTER) | changed
+        every = every[written & (every["arrived_ns"] >= begin_ns) & (every["arrived_ns"] < end_ns)]
+        return Frames(
+            every["arrived_ns"].copy(), every["servos"]["goal"].astype(np.int64), every["servos"]["torque"] == 1
+        )
+
+    def stall_ms(self, before: NDArray[np.uint64]) -> float:
+        """The longest that an empty loop of higher priority woke late since its ``counts`` were ``before``."""
+        late = np.flatnonzero(self.floor.counts() - before)
+        return float(UPPER_EDGES_NS[late[-1]]) / 1e6 if len(late) else 0.0
+
+    @property
+    def risen(self) -> dict[str, int]:
+        """How often each condition came up since this controller began."""
+        return self._stats.read()["risen"]
+
+    @property
+    def _planner_speaks(self) -> bool:
+        planner = self.supervisor.children.get("planner")
+        return planner is None or planner.alive
+
+    def _count(self) -> None:
+        """Counters of a controller that is new begin at zero; only a rise is a sign."""
+        now_ns, stats, policy = clock.now_ns(), self._stats.read(), self._policy.read()
+        counts = {name: int(stats[name]) for name in COUNTERS}  # type: ignore[literal-required]
+        counts["rejected chunks"] = sum(stats["rejected"].values())
+        counts |= {name: int(policy.get(name, 0)) for name in ("bad_answers", "blind")}
+        for name, count in counts.items():
+            if count > self._counted.get(name, count):
+                self.signs.append(Sign(now_ns, name.replace("_", " ")))
+        self._counted = counts
+        for name, child in self.supervisor.children.items():
+            deaths = child.deaths
+            self._died += [(time.monotonic(), name)] * (deaths - self._deaths.get(name, deaths))
+            self._deaths[name] = deaths
+
+
+@contextmanager
+def fault_robot(
+    say: Say = lambda line: None,
+    robot_file: Path = SHIPPED,
+    modules: dict[str, str] | None = None,
+) -> Iterator[FaultRobot]:
+    """Starts it, in a folder of its own, and brings it to rest at the end."""
+    with tempfile.TemporaryDirectory(prefix="spinal-faults-") as name:
+        folder = Path(name)
+        endpoints = in_directory(folder)
+        words: list[Sign] = []
+
+        def hear(line: str) -> None:
+            words.append(Sign(clock.now_ns(), line))
+            say(line)
+
+        robot = load_robot(robot_file)
+        floor = Floor(FLOOR_PERIOD_NS, FLOOR_PRIORITY)
+        floor.start()
+        try:
+            with Supervisor(
+                robot, robot_file, endpoints, hear, with_planner=True, modules=modules
+            ) as supervisor:
+                yield FaultRobot(supervisor, endpoints, folder, floor, words)
+        finally:
+            floor.stop()

@@ -1,0 +1,273 @@
+"""One fault's row, from what was recorded around it. Pure: arrays in, figures and a verdict out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinal.bench.faults import motion
+from spinal.bench.faults.fault import Fault
+from spinal.bench.faults.harness import SUPERVISOR_WORDS, Sign
+from spinal.bench.faults.motion import Frames
+from spinal.native import layout
+from spinal.native.loop import mode_name
+from spinal.runtime.config.joints import ArmJoint, Joint
+
+MOST_STEP = 1.5
+"""Of the p99.9 of a clean soak."""
+LIFE_GAP_NS = 300_000_000
+"""A pause in the commands from here on is between two controllers: what comes then begins at the measured pose."""
+SAFE_MODES = (layout.MODE_HOLDING, layout.MODE_STOPPED)
+CARE = {layout.MODE_RUNNING: 0, layout.MODE_HOLDING: 1, layout.MODE_STOPPED: 2}
+LIMIT_MARGIN = 1.001
+"""For the arithmetic of differences."""
+COUNTED = layout.Condition.NOT_ARMED | layout.Condition.NOT_TESTED
+"""Conditions of a new controller, not of the fault."""
+TICKS_TO_SPARE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What one run of one fault left."""
+
+    fault: Fault
+    joints: Sequence[Joint]
+    period_ns: int
+    began_ns: int
+    lifted_ns: int
+    ended_ns: int
+    frames: Frames
+    """From before the fault to the end."""
+    records: NDArray[np.void]
+    """Of the ticks of every controller in that time."""
+    words: Sequence[Sign] = ()
+    signs: Sequence[Sign] = ()
+    taken_over_ns: int = 0
+    """When the guard's first frame was written; 0: it did not take over."""
+    latched: int = 0
+    """Conditions that were latched behind it."""
+    recovery: str = "itself"
+    """By whom it ran again."""
+    stall_ms: float = 0.0
+
+
+@dataclass
+class Row:
+    """What a fault did. Times in ms from its injection; None: there was none."""
+
+    name: str
+    safe: bool
+    detected_ms: float | None = None
+    first_safe_frame_ms: float | None = None
+    at_rest_ms: float | None = None
+    peak_step_ratio: float | None = None
+    state: str = ""
+    latched: bool = False
+    recovery: str = ""
+    what: str = ""
+    family: str = ""
+    detected_by: str = ""
+    brake_limit_ms: float | None = None
+    """v/A + 2A/J of the slowest joint by the limits that apply; the brake itself took ``brake_ms``."""
+    brake_ms: float | None = None
+    recovery_ms: float | None = None
+    """From when the fault was lifted until the arm followed its policy again."""
+    limits: str = ""
+    """The largest share of a limit that a joint's commands used."""
+    misses: dict[str, float] | None = None
+    tries: int = 1
+    stall_ms: float = 0.0
+    skipped: str = ""
+    why: list[str] = field(default_factory=list)
+    """Why it is not safe."""
+
+
+def judge(seen: Evidence, clean: NDArray[np.float64]) -> Row:
+    """The row; ``clean`` [kind] is the p99.9 of a clean soak's steps (``motion.clean_steps``)."""
+    fault, promise = seen.fault, seen.fault.promise
+    row = Row(fault.name, safe=False, what=fault.what, recovery=seen.recovery, stall_ms=seen.stall_ms)
+    row.detected_ms, row.detected_by = _detected(seen)
+    safe_ns, resumed_ns = _safe_frame_ns(seen), _resumed_ns(seen)
+    stopped = _has(seen.records, seen.began_ns, layout.MODE_STOPPED) or seen.taken_over_ns > 0
+    row.brake_limit_ms = brake_limit_ms(seen.joints, emergency=stopped)
+    row.state = _state(seen)
+    row.latched = seen.latched != 0
+    row.recovery_ms = _ms(resumed_ns, seen.lifted_ns)
+    if safe_ns is None:
+        row.first_safe_frame_ms = 0.0 if row.state == "running" else None
+    else:
+        row.first_safe_frame_ms = _ms(safe_ns, seen.began_ns)
+        still_ns = motion.rest_ns(seen.frames.between(safe_ns, resumed_ns or seen.ended_ns))
+        row.at_rest_ms, row.brake_ms = _ms(still_ns, seen.began_ns), _ms(still_ns, safe_ns)
+
+    parts = motion.lives(seen.frames, LIFE_GAP_NS)
+    sizes = [motion.steps(part, seen.joints) for part in parts]
+    row.peak_step_ratio = max((motion.step_ratio(size, clean) for size in sizes), default=0.0)
+    used = _worst_excess(seen, parts)
+    row.limits = str(used)
+
+    if used.share > LIMIT_MARGIN:
+        row.why.append(f"over a limit: {used}")
+    if row.peak_step_ratio > MOST_STEP:
+        row.why.append(f"a step of {row.peak_step_ratio:.2f} times a clean one")
+    row.why += _broken_promises(seen, row, safe_ns, resumed_ns)
+    row.safe = not row.why
+    return row
+
+
+def brake_limit_ms(joints: Sequence[Joint], emergency: bool) -> float:
+    """v/A + 2A/J of the slowest joint."""
+    times = [joint.emergency_time_to_rest_s if emergency else joint.time_to_rest_s for joint in joints]
+    return max(times, default=0.0) * 1e3
+
+
+def _broken_promises(seen: Evidence, row: Row, safe_ns: int | None, resumed_ns: int | None) -> list[str]:
+    promise, why = seen.fault.promise, []
+    if row.state not in promise.state:
+        why.append(f"it came to be {row.state}, and should be {' or '.join(promise.state)}")
+    if row.latched != promise.latched:
+        why.append("it is latched, and should not be" if row.latched else "it is not latched, and should be")
+    if row.recovery != promise.recovery:
+        why.append(f"it recovers by {row.recovery}, and should by {promise.recovery}")
+    if row.state in ("holding", "stopped"):
+        late_ms = row.first_safe_frame_ms
+        if late_ms is None or late_ms > promise.react_ms:
+            told = "no safe frame" if late_ms is None else f"the first safe frame after {late_ms:.0f} ms"
+            why.append(f"{told}, promised within {promise.react_ms:.0f}")
+        why += _late_rest(seen, row, safe_ns, resumed_ns)
+    if promise.gap_ms is not None:
+        moved, gap_ns = motion.abandoned(
+            seen.frames.between(0, resumed_ns or seen.ended_ns), seen.ended_ns, round(promise.gap_ms * 1e6)
+        )
+        if gap_ns:
+            why.append(f"no command for {gap_ns / 1e6:.0f} ms behind a step of {moved:.0f} counts")
+    if not seen.frames.torque[-1:].all() and "off" not in promise.state:
+        why.append("a servo has lost its torque")
+    return why
+
+
+def _late_rest(seen: Evidence, row: Row, safe_ns: int | None, resumed_ns: int | None) -> list[str]:
+    """The brake takes no longer than v/A + 2A/J; one that was soon over need not have come to its end."""
+    if safe_ns is None or row.brake_limit_ms is None:
+        return []
+    spare_ms = TICKS_TO_SPARE * seen.period_ns / 1e6 + seen.stall_ms
+    if row.brake_ms is not None:
+        if row.brake_ms <= row.brake_limit_ms + spare_ms:
+            return []
+        return [f"{row.brake_ms:.0f} ms from the first safe frame to rest, {row.brake_limit_ms:.0f} allowed"]
+    held_ms = ((resumed_ns or seen.ended_ns) - safe_ns) / 1e6
+    return ["it did not come to rest"] if held_ms > row.brake_limit_ms + 100 + spare_ms else []
+
+
+def _detected(seen: Evidence) -> tuple[float | None, str]:
+    """The first of: a condition that rose, the supervisor's word, a counter of this fault."""
+    found = [
+        *_risen(seen.records, seen.began_ns),
+        *(sign for sign in seen.words if SUPERVISOR_WORDS.match(sign.what)),
+        *(sign for sign in seen.signs if sign.what in seen.fault.counters),
+    ]
+    if seen.taken_over_ns:
+        found.append(Sign(seen.taken_over_ns, "the guard took over"))
+    first = min((s for s in found if s.at_ns >= seen.began_ns), key=lambda s: s.at_ns, default=None)
+    return (None, "") if first is None else (_ms(first.at_ns, seen.began_ns), first.what)
+
+
+def _risen(records: NDArray[np.void], began_ns: int) -> list[Sign]:
+    """Conditions that came up, tick by tick; those of a controller that begins anew are its own."""
+    conditions = records["conditions"].astype(np.int64) & ~int(COUNTED)
+    armed = records["mode"] != layout.MODE_OFF
+    found = []
+    for index in range(1, len(records)):
+        new = int(conditions[index]) & ~int(conditions[index - 1])
+        at_ns = int(records["planned_ns"][index])
+        if new and armed[index] and at_ns >= began_ns:
+            names = [c.name.lower() for c in layout.Condition if c & new and c.name]
+            found.append(Sign(at_ns, ", ".join(names)))
+    return found
+
+
+def _safe_frame_ns(seen: Evidence) -> int | None:
+    """When the first command of a hold, a stop or the guard was written."""
+    chosen = np.isin(seen.records["mode"], SAFE_MODES) & (seen.records["written_ns"] >= seen.began_ns)
+    written = seen.records["written_ns"][chosen]
+    first = int(written[0]) if len(written) else None
+    if seen.taken_over_ns >= seen.began_ns and seen.taken_over_ns:
+        return min(first or seen.taken_over_ns, seen.taken_over_ns)
+    return first
+
+
+def _resumed_ns(seen: Evidence) -> int | None:
+    """When it followed its policy again, behind the last tick in which it did not; the beginning when it always did."""
+    later = seen.records[seen.records["tick_ns"] >= seen.began_ns]
+    if not len(later):
+        return None
+    running = later["mode"] == layout.MODE_RUNNING
+    if not running[-1]:
+        return None
+    pauses = np.flatnonzero(~running)
+    cuts = np.flatnonzero(np.diff(later["tick"].astype(np.int64)) < 0)
+    last = max([*pauses.tolist(), *cuts.tolist()], default=-1)
+    return max(int(later["tick_ns"][last + 1]), seen.lifted_ns) if last >= 0 else seen.lifted_ns
+
+
+def _state(seen: Evidence) -> str:
+    """The most careful mode of any controller that was armed; "holding" by the guard's hand."""
+    later = seen.records[seen.records["tick_ns"] >= seen.began_ns]
+    modes = [mode for mode in np.unique(later["mode"]).tolist() if mode in CARE]
+    if not seen.frames.torque[-1:].all():
+        return "off"
+    if seen.taken_over_ns and (not modes or max(modes, key=CARE.__getitem__) == layout.MODE_RUNNING):
+        return "holding"
+    if not modes:
+        return "off" if len(later) else "silent"
+    return mode_name(max(modes, key=CARE.__getitem__))
+
+
+def _worst_excess(seen: Evidence, parts: Sequence[Frames]) -> motion.Excess:
+    """Normal limits until the first emergency brake, emergency limits from then on."""
+    records = seen.records
+    stops = records["written_ns"][(records["mode"] == layout.MODE_STOPPED) & (records["tick_ns"] >= seen.began_ns)]
+    edge_ns = min([int(t) for t in stops[:1]] + [t for t in (seen.taken_over_ns,) if t], default=1 << 62)
+    dt_s = seen.period_ns * 1e-9
+    found = []
+    for part in parts:
+        before = part.between(0, edge_ns)
+        after = part.part(part.arrived_ns >= edge_ns - 4 * seen.period_ns) if edge_ns < 1 << 62 else part.between(0, 0)
+        found.append(motion.excess(before, seen.joints, dt_s))
+        found.append(motion.excess(after, seen.joints, dt_s, emergency=True))
+    found.append(_exact_excess(seen))
+    return max(found, key=lambda used: used.share, default=motion.Excess(0.0))
+
+
+def _exact_excess(seen: Evidence) -> motion.Excess:
+    """Of the controllers' own records, which are not rounded: differences over one tick, each life by itself."""
+    worst = motion.Excess(0.0)
+    records = seen.records[seen.records["mode"] != layout.MODE_OFF]
+    if not len(records):
+        return worst
+    cuts = np.flatnonzero(np.diff(records["tick"].astype(np.int64)) != 1) + 1
+    dt_s = seen.period_ns * 1e-9
+    for life in np.split(records, cuts):
+        stopped = bool((life["mode"] == layout.MODE_STOPPED).any())
+        for index, joint in enumerate(seen.joints):
+            if not isinstance(joint, ArmJoint):
+                continue
+            motion_of = life["joints"]["applied"][:, index]
+            hard = joint.emergency if stopped else joint.limits
+            limits = (joint.limits.velocity, hard.acceleration, hard.jerk)
+            for order, limit in enumerate(limits, 1):
+                share = float(np.abs(np.diff(motion_of, order)).max(initial=0)) / dt_s**order / limit
+                if share > worst.share:
+                    worst = motion.Excess(share, motion.ORDERS[order], joint.name)
+    return worst
+
+
+def _has(records: NDArray[np.void], since_ns: int, mode: int) -> bool:
+    return bool(((records["mode"] == mode) & (records["tick_ns"] >= since_ns)).any())
+
+
+def _ms(at_ns: int | None, since_ns: int) -> float | None:
+    return None if at_ns is None else round((at_ns - since_ns) / 1e6, 2)
