@@ -225,7 +225,9 @@ class FaultRobot:
         written = (every["address"] == GOAL_REGISTER) | changed
         every = every[written & (every["arrived_ns"] >= begin_ns) & (every["arrived_ns"] < end_ns)]
         return Frames(
-            every["arrived_ns"].copy(), every["servos"]["goal"].astype(np.int64), every["servos"]["torque"] == 1
+            every["arrived_ns"].copy(),
+            every["servos"]["goal"].astype(np.int64),
+            every["servos"]["torque"] == 1,
         )
 
     def stall_ms(self, before: NDArray[np.uint64]) -> float:

@@ -229,13 +229,19 @@ def _state(seen: Evidence) -> str:
 def _worst_excess(seen: Evidence, parts: Sequence[Frames]) -> motion.Excess:
     """Normal limits until the first emergency brake, emergency limits from then on."""
     records = seen.records
-    stops = records["written_ns"][(records["mode"] == layout.MODE_STOPPED) & (records["tick_ns"] >= seen.began_ns)]
+    stops = records["written_ns"][
+        (records["mode"] == layout.MODE_STOPPED) & (records["tick_ns"] >= seen.began_ns)
+    ]
     edge_ns = min([int(t) for t in stops[:1]] + [t for t in (seen.taken_over_ns,) if t], default=1 << 62)
     dt_s = seen.period_ns * 1e-9
     found = []
     for part in parts:
         before = part.between(0, edge_ns)
-        after = part.part(part.arrived_ns >= edge_ns - 4 * seen.period_ns) if edge_ns < 1 << 62 else part.between(0, 0)
+        after = (
+            part.part(part.arrived_ns >= edge_ns - 4 * seen.period_ns)
+            if edge_ns < 1 << 62
+            else part.between(0, 0)
+        )
         found.append(motion.excess(before, seen.joints, dt_s))
         found.append(motion.excess(after, seen.joints, dt_s, emergency=True))
     found.append(_exact_excess(seen))

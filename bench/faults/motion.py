@@ -9,6 +9,7 @@ with k to the power of m: each bound is checked where it bites, and a motion ins
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -177,7 +178,7 @@ def lives(frames: Frames, gap_ns: int) -> list[Frames]:
     """Cut where nobody wrote for longer than ``gap_ns``: what comes then begins at the measured pose, anew."""
     cuts = np.flatnonzero(np.diff(frames.arrived_ns) > gap_ns) + 1
     edges = [0, *cuts.tolist(), len(frames)]
-    return [frames.part(slice(a, b)) for a, b in zip(edges[:-1], edges[1:], strict=True) if b > a]
+    return [frames.part(slice(a, b)) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def missed(tick_ns: NDArray[np.int64], begin_ns: int, end_ns: int, period_ns: int) -> int:
