@@ -1,6 +1,20 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cdef extern from "bus.h" nogil:
+    ctypedef struct sp_joint_sample:
+        double position
+        double velocity
+        double load
+        int64_t stamp_ns
+        uint32_t error
+        uint32_t fresh
+    ctypedef struct sp_joint_health:
+        int64_t stamp_ns
+        double voltage
+        double temperature
+        double current
+        uint32_t error
+        uint32_t torque
     ctypedef struct sp_bus_counts:
         uint64_t cycles
         uint64_t missing_replies

@@ -4,6 +4,7 @@ from spinal.native.bus cimport sp_bus, sp_bus_counts
 from spinal.native.clock cimport sp_clock
 from spinal.native.histogram cimport sp_histogram
 from spinal.native.limiter cimport sp_limiter, sp_limits
+from spinal.native.reflex cimport sp_reflex_limits
 from spinal.native.shared cimport sp_mailbox, sp_ring
 from spinal.native.trajectory cimport sp_joint_kind
 
@@ -48,22 +49,6 @@ cdef extern from "modes.h" nogil:
     uint32_t sp_conditions_latched(uint32_t) noexcept
     const char *sp_mode_name(sp_mode) noexcept
     const char *sp_rung_name(sp_rung) noexcept
-
-cdef extern from "reflex.h" nogil:
-    ctypedef struct sp_reflex_limits:
-        double following_hold
-        double following_stop
-        double contact_hold
-        double contact_stop
-        double temperature_hold
-        double temperature_stop
-        double voltage_hold
-        double voltage_stop
-        double lag_s
-        int64_t frozen_ns
-        double frozen_travel
-        int64_t lasting_ns
-        int64_t clear_ns
 
 cdef extern from "fence.h" nogil:
     ctypedef struct sp_fence:

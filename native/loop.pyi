@@ -29,14 +29,19 @@ class ReflexLimits(NamedTuple):
     following_stop: float
     contact_hold: float
     contact_stop: float
+    contact_drag: float
+    contact_inertia: float
     temperature_hold: float
     temperature_stop: float
     voltage_hold: float
     voltage_stop: float
     lag_s: float
-    frozen_ns: int
+    load_limit: float
     frozen_travel: float
-    lasting_ns: int
+    frozen_ns: int
+    following_ns: int
+    contact_ns: int
+    contact_long_ns: int
     clear_ns: int
 
 class HasAddress(Protocol):

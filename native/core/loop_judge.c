@@ -83,11 +83,10 @@ static uint32_t joint_conditions(sp_loop *loop, int64_t tick_ns)
 {
     const sp_loop_config *config = &loop->config;
     const sp_joint_health *health = loop->bus.health;
-    double dt_s = config->dt_ns * 1e-9;
     uint32_t conditions = 0;
     for (int i = 0; i < config->joint_count; i++) {
         uint32_t own = sp_reflex_tick(&loop->reflexes[i], &config->reflexes[i], &loop->samples[i],
-                                      health ? &health[i] : NULL, &loop->joints[i], dt_s, tick_ns,
+                                      health ? &health[i] : NULL, &loop->joints[i], tick_ns,
                                       loop->energised && !loop->fade_start_ns);
         if (tick_ns - loop->samples[i].stamp_ns > config->joint_age_limit_ns)
             own |= SP_CONDITION_JOINT_SILENT;

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from spinal.runtime.config.reflexes import DEFAULTS, GRIPPER_OFF
 from spinal.runtime.errors import Problem
 
 Table = Mapping[str, Any]
@@ -17,7 +18,7 @@ Table = Mapping[str, Any]
 
 def cross_problems(robot: Table) -> list[Problem]:
     """Problems between sections; ``robot`` is a robot file as read, or the dump of a checked one."""
-    return [*_wiring(robot), *_rates(robot), *_simulation(robot), *_endpoints(robot)]
+    return [*_wiring(robot), *_rates(robot), *_reflexes(robot), *_simulation(robot), *_endpoints(robot)]
 
 
 def row_label(rows: str, index: int, row: object) -> str:
@@ -95,6 +96,55 @@ def _rates(robot: Table) -> Iterator[Problem]:
                 f"must be shorter than one tick ({period_us:.0f} us), and is {timeout_us}",
                 "a lost reply may cost one tick, not more: about half of the tick is usual",
             )
+
+
+_GRADES = (
+    ("following", 1, "the first grade comes first: lower following_hold or raise following_stop"),
+    ("contact", 1, "the first grade comes first: lower contact_hold or raise contact_stop"),
+    ("temperature", 1, "the first grade comes first: lower temperature_hold or raise temperature_stop"),
+    ("voltage", -1, "a supply that falls passes voltage_hold first: raise it or lower voltage_stop"),
+)
+
+
+def _reflexes(robot: Table) -> Iterator[Problem]:
+    settings = _table(robot.get("reflexes"))
+    common = {**DEFAULTS, **settings}
+    yield from _crossed_grades("reflexes", common, settings)
+    held, longest = common["contact_ms"], common["contact_long_ms"]
+    if isinstance(held, int) and isinstance(longest, int) and 0 < longest <= held:
+        yield Problem(
+            "reflexes.contact_long_ms",
+            f"must be above reflexes.contact_ms ({held}), and is {longest}",
+            "a contact holds first, and stops when it goes on: raise contact_long_ms, or 0 for never",
+        )
+    joints = {joint.get("name"): joint for joint in map(_table, _items(robot.get("joints")))}
+    for name, own in _table(settings.get("joints")).items():
+        path = f"reflexes.joints.{name}"
+        if joints and name not in joints:
+            known = [known for known in joints if isinstance(known, str)]
+            hint = did_you_mean(name, known, "the joints of this file")
+            yield Problem(path, "names a joint that is not there", hint)
+            continue
+        said = {key: value for key, value in _table(own).items() if value is not None}
+        gripper = _table(joints.get(name)).get("kind") == "gripper"
+        off = dict.fromkeys(GRIPPER_OFF, 0.0) if gripper else {}
+        yield from _crossed_grades(path, {**common, **off, **said}, said)
+
+
+def _crossed_grades(path: str, settings: Table, said: Table) -> Iterator[Problem]:
+    """Grades in the wrong order, of those of which ``said`` names at least one."""
+    for name, rising, hint in _GRADES:
+        hold, stop = settings[f"{name}_hold"], settings[f"{name}_stop"]
+        said_here = f"{name}_hold" in said or f"{name}_stop" in said
+        if said_here and _numbers(hold, stop) and 0 not in (hold, stop) and rising * hold >= rising * stop:
+            side = "below" if rising > 0 else "above"
+            yield Problem(
+                f"{path}.{name}_hold", f"must be {side} {name}_stop ({stop:g}), and is {hold:g}", hint
+            )
+
+
+def _numbers(*values: object) -> bool:
+    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
 
 
 def _simulation(robot: Table) -> Iterator[Problem]:

@@ -10,6 +10,7 @@ from spinal.native.feetech_bus import FeetechBus
 from spinal.runtime.config.joints import Joint
 from spinal.runtime.config.limits import JointLimits, command_limits, emergency_limits
 from spinal.runtime.config.robot import RobotConfig
+from spinal.runtime.controller.reflexes import reflex_limits
 from spinal.runtime.errors import BusError
 
 if TYPE_CHECKING:
@@ -98,6 +99,7 @@ def safety_plan(robot: RobotConfig, self_test: bool = True) -> SafetyPlan:
         arming_speed=safety.arming_speed,
         ease_travel=safety.ease_travel,
         ease_speed=safety.ease_speed,
+        reflexes=tuple(reflex_limits(robot.reflexes, joint) for joint in robot.joints),
     )
 
 
