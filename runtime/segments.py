@@ -32,6 +32,8 @@ POSE_SLOTS = 64
 TRANSITION_SLOTS = 64
 WIRE_SLOTS = 4096
 """16 s of commands at 250 Hz; the oldest are overwritten."""
+STOP_LINES = 8
+"""Words in the part of emergency stops: when each was pressed, 0 while it is not."""
 REPORT_BYTES = 4096
 """The longest report: a msgpack map behind its length."""
 
@@ -81,7 +83,7 @@ def create(writer: Writer, joints: int) -> Segment:
                 SUPERVISOR_SETTINGS: (layout.SETTINGS.itemsize, 4),
                 SUPERVISOR_FAULTS: (layout.SIM_FAULTS.itemsize, 4),
             }
-            other = {SUPERVISOR_TAIL: 64, SUPERVISOR_STOPS: 64}
+            other = {SUPERVISOR_TAIL: 64, SUPERVISOR_STOPS: 8 * STOP_LINES}
         case Writer.SIM:
             mailboxes = {SIM_POSE: (layout.POSE_SAMPLE.itemsize, POSE_SLOTS), SIM_REPORT: report}
             other = {SIM_WIRE: Ring.size(layout.wire_dtype(joints).itemsize, WIRE_SLOTS)}
@@ -141,18 +143,43 @@ class StateReader:
         )
 
 
-class OrderWriter:
-    """Gives the loop orders: run, hold or stop, valid for a while."""
+class Order(NamedTuple):
+    """What was ordered of the loop (layout.ORDER)."""
+
+    stamp_ns: int
+    valid_until_ns: int
+    kind: int
+    goal: int
+    speed: float
+    arming: int
+
+
+class OrderReader:
+    """Reads what somebody orders."""
 
     def __init__(self, segment: Segment, part: int) -> None:
         self._mailbox = Mailbox(segment, part)
         self._record = np.zeros(1, layout.ORDER)
         self._bytes = self._record.view(np.uint8)
 
+    def read(self) -> Order | None:
+        """The newest order; None before the first."""
+        return Order(*self._record[0].item()) if self._mailbox.read_latest(self._bytes) else None
+
+
+class OrderWriter:
+    """Gives the loop orders: run, hold, stop or let go, valid for a while."""
+
+    def __init__(self, segment: Segment, part: int) -> None:
+        self._mailbox = Mailbox(segment, part)
+        self._record = np.zeros(1, layout.ORDER)
+        self._bytes = self._record.view(np.uint8)
+        self._reader = OrderReader(segment, part)
+
     @property
-    def last_kind(self) -> int | None:
-        """The newest order's kind, whoever gave it; None before the first."""
-        return int(self._record[0]["kind"]) if self._mailbox.read_latest(self._bytes) else None
+    def last(self) -> Order | None:
+        """The newest order, whoever gave it; None before the first."""
+        return self._reader.read()
 
     def give(
         self, kind: int, now_ns: int, valid_for_ns: int, goal: int = 0, speed: float = 1.0, arming: int = 0

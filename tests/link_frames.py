@@ -85,3 +85,21 @@ def serving(server: LinkServer) -> Iterator[list[AcceptedGoal]]:
     finally:
         stop.set()
         thread.join(5)
+
+
+@contextmanager
+def publishing(server: LinkServer, state: StateReport) -> Iterator[None]:
+    """Says ``state`` again and again, in a thread."""
+    stop = threading.Event()
+
+    def loop() -> None:
+        while not stop.wait(0.01):
+            server.publish(state)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(5)

@@ -76,7 +76,7 @@ class Rig:
         self._transport, self._clock = transport, clock
         self.loop = self.new_loop()
 
-    def new_loop(self, givers=2):
+    def new_loop(self, givers=2, stop_lines=()):
         """A loop on this rig's memory and line, as a controller that was restarted makes it."""
         return Loop(
             self.plan,
@@ -88,6 +88,7 @@ class Rig:
             self._givers[:1] * givers if givers != 2 else self._givers,
             self._trajectories,
             self._clock,
+            stop_lines=stop_lines,
         )
 
     def order(self, kind, now_ns=0, valid_for_ns=FOREVER_NS, giver=0, speed=1.0):

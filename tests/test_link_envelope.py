@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from link_frames import SECOND_NS, frame, pick, report
 
-from spinal.runtime.link.envelope import MAX_VALIDITY_NS, SESSION_IDLE_NS, Gate, Reason
+from spinal.runtime.link.envelope import MAX_VALIDITY_NS, SESSION_IDLE_NS, Gate, Reason, RefusedError
 from spinal.runtime.link.messages import MAX_FRAME_BYTES, VERSION, Ack, Goal, Heartbeat
 
 NOW_NS = 5 * SECOND_NS
@@ -53,6 +53,21 @@ def test_each_refusal_is_counted_and_says_why(reason):
     assert verdict.ack.detail
     assert verdict.message is None
     assert gate.rejected == {reason: 1}
+
+
+def test_a_goal_may_be_refused_by_the_robot_itself():
+    def consider(goal):
+        raise RefusedError(Reason.NOT_NOW, f"no {goal.kind} while it rains")
+
+    gate = Gate(consider=consider)
+    session = say_hello(gate)
+    verdict = gate.admit(goal_frame(session), NOW_NS)
+    assert verdict.ack == Ack(2, False, "not_now", "no pick while it rains")
+    assert verdict.message is None
+    assert gate.rejected == {Reason.NOT_NOW: 1}
+    assert gate.accepted == {"heartbeat": 1}
+    late = gate.admit(goal_frame(session, seq=3, left_ns=0), NOW_NS)
+    assert late.ack.reason == "expired", "the robot is asked only about goals that passed the gate"
 
 
 def test_a_newer_minor_version_is_understood():

@@ -116,6 +116,28 @@ def test_fields_that_a_newer_writer_appends_are_ignored():
     assert read(msgspec.msgpack.encode([*fields, {"newer": True}])) == Goal(7, "stop", {})
 
 
+def test_an_older_robot_s_state_is_understood():
+    """Version 1.0 ended with the successes."""
+    older = msgspec.msgpack.decode(encode_payload(report(7, episodes=3, successes=2)))[:15]
+    found = read(frame(msgspec.Raw(msgspec.msgpack.encode(older)), kind="state", v=1 << 8))
+    assert (found.successes, found.rung, found.conditions, found.speed) == (2, "", (), 1.0)
+
+
+def test_an_older_client_reads_what_it_knows_of_a_newer_state():
+    class Older(msgspec.Struct, array_like=True):
+        mode: str
+        tick: int
+
+    newer = report(7, rung="hold", conditions=("estop",), latched=("estop",), speed=0.5, energised=True)
+    assert read(frame(newer)) == newer
+    assert msgspec.msgpack.decode(encode_payload(newer), type=Older) == Older("running", 7)
+
+
+@pytest.mark.parametrize("speed", [-0.1, 1.1, float("nan")])
+def test_a_speed_beyond_the_limits_is_no_state(speed):
+    assert read(frame(report(speed=speed))) is None
+
+
 def test_a_message_too_large_to_send_is_refused_at_the_sender():
     with pytest.raises(MessageError, match="exceeds"):
         frame(msgspec.Raw(msgspec.msgpack.encode("x" * MAX_FRAME_BYTES)))

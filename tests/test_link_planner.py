@@ -8,8 +8,9 @@ import sys
 import threading
 import time
 
+import msgspec
 import pytest
-from link_frames import report, serving
+from link_frames import publishing, report, serving
 
 from spinal.runtime.cli import plan
 from spinal.runtime.errors import LinkError
@@ -81,12 +82,37 @@ def test_the_planner_renews_its_goal_and_leaves_on_sigterm(place):
     assert said.count("\n") == said.count("accepted") == 1, "one line per change"
 
 
-@pytest.mark.parametrize("action", ["pick", "pause", "go-on", "stop"])
+@pytest.mark.parametrize("action", ["pick", "pause", "go-on", "stop", "estop", "relax"])
 def test_a_goal_by_hand(action, place, tmp_path, capsys):
     with LinkServer(place) as server, serving(server) as goals:
         assert plan.run(parse(action, "--robot-dir", str(tmp_path))) == 0
     assert [goal.goal.kind for goal in goals] == [action.replace("-", "_")]
     assert capsys.readouterr().out == f"{action}: accepted\n"
+
+
+def test_a_speed_by_hand(place, capsys):
+    with LinkServer(place) as server, serving(server) as goals:
+        assert plan.run(parse("speed", "50", "--endpoint", place.command, place.state)) == 0
+    assert (goals[0].goal.kind, goals[0].goal.parameters) == ("speed", {"percent": 50.0})
+    for wrong in ("101", "-1", "nan", "fast", ""):
+        with pytest.raises(SystemExit):
+            parse("speed", wrong)
+
+
+@pytest.mark.parametrize(
+    ("mode", "conditions", "said"),
+    [
+        ("ready", (), "the robot is ready"),
+        ("stopped", ("estop", "newer_word"), "still stopped: emergency stop; newer_word."),
+    ],
+)
+def test_arming_by_hand_says_what_came_of_it(mode, conditions, said, place, capsys, monkeypatch):
+    monkeypatch.setattr(plan, "ARM_S", 0.3)
+    state = msgspec.structs.replace(report(5), mode=mode, conditions=conditions)
+    with LinkServer(place) as server, serving(server) as goals, publishing(server, state):
+        assert plan.run(parse("arm", "--endpoint", place.command, place.state)) == 0
+    assert [goal.goal.kind for goal in goals] == ["arm"]
+    assert capsys.readouterr().out.startswith(f"arm: accepted\n{said}")
 
 
 def test_parameters_and_json(place, capsys):

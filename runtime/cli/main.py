@@ -47,7 +47,10 @@ COMMANDS = {
     "doctor": Command(
         "spinal.runtime.cli.doctor", "what this computer can promise a control loop, and how to mend the rest"
     ),
-    "plan": Command("spinal.runtime.cli.plan", "a planner's hand tool: pick, pause, go on, stop, watch"),
+    "stop": Command("spinal.runtime.cli.stop", "emergency stop of a running robot, or of all of them"),
+    "plan": Command(
+        "spinal.runtime.cli.plan", "a planner's hand tool: pick, pause, go on, stop, relax, arm, speed, watch"
+    ),
     "bench": Command("spinal.bench.command", "measure latency and smoothness; the release gate"),
     "emulate": Command("spinal.runtime.cli.emulate", "serve emulated servos on a pty for other programs"),
 }

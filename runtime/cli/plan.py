@@ -10,17 +10,24 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+from spinal.runtime.cli.stop import STOPPED, in_words
 from spinal.runtime.errors import LinkError
 from spinal.runtime.link import endpoints as places
 from spinal.runtime.link.client import PlannerClient, no_robot
 from spinal.runtime.link.messages import GoalKind, Parameter, StateReport
 
 ANSWER_MS = 1000
+ARM_S = 10.0
+"""A controller that starts afresh, and the loop's self-test."""
 GOALS: dict[str, tuple[GoalKind, str]] = {
     "pick": ("pick", "ask for a pick that stands for --valid-for seconds"),
     "pause": ("pause", "come to rest and hold"),
     "go-on": ("go_on", "go on after a pause"),
-    "stop": ("stop", "come to rest and stay stopped until the robot is started again"),
+    "stop": ("stop", "come to rest by the emergency limits and stay stopped until armed again"),
+    "estop": ("estop", "the same; in an emergency: spinal stop"),
+    "relax": ("relax", "come to rest, then let torque fade: the arm sinks; it is armed again by hand"),
+    "arm": ("arm", "arm a stopped robot again; it goes on with the next goal"),
+    "speed": ("speed", "the share of the velocity limits, in percent, until it is changed"),
 }
 
 
@@ -40,6 +47,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
             metavar="S",
             help="deadline in seconds, at most 60 (10)",
         )
+        if name == "speed":
+            action.add_argument("percent", type=_percent, metavar="PERCENT", help="0 to 100")
         if name == "pick":
             action.add_argument(
                 "--parameter",
@@ -87,15 +96,35 @@ def find_endpoints(args: argparse.Namespace) -> places.Endpoints:
 def _send(client: PlannerClient, args: argparse.Namespace) -> int:
     kind, _ = GOALS[args.action]
     parameters: dict[str, Parameter] = dict(getattr(args, "parameter", []))
+    if kind == "speed":
+        parameters["percent"] = args.percent
     answer = client.send_goal(kind, parameters, valid_for_ms=args.valid_for * 1e3, timeout_ms=ANSWER_MS)
     if args.json:
         shown: dict[str, Any] = {"ok": answer.accepted, "goal": kind, "reason": answer.reason}
         print(json.dumps(shown | {"detail": answer.detail, "round_trip_us": client.round_trips.max_ns / 1e3}))
+    elif answer.accepted and kind == "arm":
+        print("arm: accepted", flush=True)
+        print(_what_came_of_arming(client))
     elif answer.accepted:
         print(f"{args.action}: accepted")
     else:
         print(f"{args.action}: refused ({answer.reason}): {answer.detail}")
     return 0 if answer.accepted else 1
+
+
+def _what_came_of_arming(client: PlannerClient) -> str:
+    """Waits until the robot is armed, and says what keeps it when it is not."""
+    deadline = time.monotonic() + ARM_S
+    report: StateReport | None = None
+    while time.monotonic() < deadline:
+        heard = client.latest_state(ANSWER_MS)
+        if heard is None and report is None:
+            return "its state cannot be heard: look at the arm"
+        report = heard or report
+        if report is not None and report.mode not in STOPPED:
+            return f"the robot is {report.mode}"
+    mode, why = ("?", "") if report is None else (report.mode, "; ".join(in_words(report.conditions)))
+    return f"still {mode}: {why or 'nothing says why'}. Is a button still pressed, or a door open?"
 
 
 def _watch(client: PlannerClient, args: argparse.Namespace) -> int:
@@ -120,11 +149,13 @@ def _watch(client: PlannerClient, args: argparse.Namespace) -> int:
 
 def _as_line(report: StateReport) -> str:
     position = " ".join(f"{value:+.3f}" for value in report.position.numpy())
+    why = f"  {'; '.join(in_words(report.conditions))}" if report.mode != "running" else ""
+    slow = f"  speed {report.speed:.0%}" if report.speed < 1 else ""
     return (
         f"{report.mode:<8} tick {report.tick:<8} goal {report.goal_id:x} {report.goal_status or '-':<8} "
         f"position {position}  observation {report.observation_age_ns / 1e6:.1f} ms old  "
         f"limited {report.limited_ticks} starved {report.starved_ticks} missed {report.missed_ticks}  "
-        f"picked {report.successes}/{report.episodes}"
+        f"picked {report.successes}/{report.episodes}{slow}{why}"
     )
 
 
@@ -148,6 +179,13 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError("must be a positive number")
+    return value
+
+
+def _percent(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise argparse.ArgumentTypeError("must be from 0 to 100")
     return value
 
 

@@ -18,7 +18,14 @@ Table = Mapping[str, Any]
 
 def cross_problems(robot: Table) -> list[Problem]:
     """Problems between sections; ``robot`` is a robot file as read, or the dump of a checked one."""
-    return [*_wiring(robot), *_rates(robot), *_reflexes(robot), *_simulation(robot), *_endpoints(robot)]
+    return [
+        *_wiring(robot),
+        *_rates(robot),
+        *_reflexes(robot),
+        *_simulation(robot),
+        *_endpoints(robot),
+        *_stops(robot),
+    ]
 
 
 def row_label(rows: str, index: int, row: object) -> str:
@@ -166,6 +173,28 @@ def _endpoints(robot: Table) -> Iterator[Problem]:
             f"is the same as link.command_endpoint ({command})",
             "give commands and state an endpoint each",
         )
+
+
+def _stops(robot: Table) -> Iterator[Problem]:
+    names: dict[str, int] = {}
+    places: dict[tuple[str, str], int] = {}
+    ports = {_table(bus).get("port"): name for name, bus in _table(robot.get("buses")).items()}
+    for index, row in enumerate(_items(_table(robot.get("estop")).get("lines"))):
+        line, label = _table(row), row_label("estop.lines", index, row)
+        name, kind = line.get("name"), line.get("kind")
+        if isinstance(name, str) and names.setdefault(name, index) != index:
+            hint = "a line has one name, and is wired once: rename or remove one of the two"
+            yield Problem(f"{label}.name", f"is already the name of estop.lines[{names[name]}]", hint)
+        field = "path" if kind == "gpio" else "port"
+        place = line.get(field)
+        if not isinstance(kind, str) or not isinstance(place, str):
+            continue
+        if places.setdefault((kind, place), index) != index:
+            hint = "one wire is one line: remove one of the two"
+            yield Problem(f"{label}.{field}", f"is already read by estop.lines[{places[kind, place]}]", hint)
+        if kind != "gpio" and place in ports:
+            hint = "the bus keeps its adapter for itself: wire the button to another one"
+            yield Problem(f"{label}.{field}", f"is the port of bus {ports[place]}", hint)
 
 
 def _table(value: object) -> Table:

@@ -15,6 +15,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 NAME_PATTERN = r"^[a-z][a-z0-9_]*$"
 PORT_PATTERN = r"^(sim|/.+)$"
+FILE_PATTERN = r"^/.+$"
 PROVIDER_PATTERN = r"^\w+ExecutionProvider$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 STREAM_PATTERN = (
@@ -25,6 +26,7 @@ STREAM_PATTERN = (
 PATTERNS = {
     NAME_PATTERN: "must be small letters, digits and underscores, with a letter first",
     PORT_PATTERN: 'must be "sim" or a path that begins with /',
+    FILE_PATTERN: "must be a path that begins with /",
     PROVIDER_PATTERN: "must be a name that ends in ExecutionProvider",
     SHA256_PATTERN: "must be 64 hexadecimal digits in small letters",
     STREAM_PATTERN: "must be the name of a stream",

@@ -14,6 +14,7 @@ from spinal.native import layout, realtime
 from spinal.native.feetech_bus import SerialLine
 from spinal.native.loop import Loop
 from spinal.native.shared import Mailbox, Ring
+from spinal.native.stop_lines import StopLine
 from spinal.runtime.awake import AwakeProcessors
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.plan import feetech_bus, loop_plan
@@ -28,7 +29,9 @@ from spinal.runtime.segments import (
     CONTROLLER_TRANSITIONS,
     LINK_ORDER,
     POLICY_TRAJECTORY,
+    STOP_LINES,
     SUPERVISOR_ORDER,
+    SUPERVISOR_STOPS,
     SUPERVISOR_TAIL,
     ReportWriter,
     StateReader,
@@ -59,6 +62,7 @@ def run(wiring: Wiring, stop: StopRequest) -> None:
         commands=Mailbox(own, CONTROLLER_COMMAND),
         transitions=Mailbox(own, CONTROLLER_TRANSITIONS),
         healths=Mailbox(own, CONTROLLER_HEALTH),
+        stop_lines=[StopLine(supervisor, SUPERVISOR_STOPS, index) for index in range(STOP_LINES)],
     )
     gc.collect()
     gc.freeze()

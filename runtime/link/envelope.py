@@ -7,6 +7,7 @@
 3. Every goal carries a deadline in the robot's clock. The sender's clock error is taken off first: in
    doubt a goal is late. A deadline further away than `max_validity_ns` is none, and refused.
 4. A heartbeat has no deadline, because it commands nothing and is what the clock estimate comes from.
+5. A goal may be refused by the robot itself: not now, or not with these parameters.
 
 Each refusal is counted by its reason and answered with an Ack that gives it.
 """
@@ -50,6 +51,8 @@ class Reason(StrEnum):
     EXPIRED = "expired"
     TOO_FAR = "deadline_too_far"
     TOO_MANY_SESSIONS = "too_many_sessions"
+    NOT_NOW = "not_now"
+    BAD_PARAMETER = "bad_parameter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,9 @@ class _Session:
     heard_ns: int
 
 
-class _RefusedError(Exception):
+class RefusedError(Exception):
+    """Why a message is refused: a stable word, and a line for people."""
+
     def __init__(self, reason: Reason, detail: str) -> None:
         super().__init__(detail)
         self.reason = reason
@@ -87,7 +92,8 @@ def random_session_id() -> int:
 class Gate:
     """Decides on frames one at a time. Thread contract: one thread.
 
-    `accepted` counts by kind, `rejected` by reason; together they count every frame admitted.
+    `consider` raises RefusedError for a goal that the robot does not take now. `accepted` counts by kind,
+    `rejected` by reason; together they count every frame admitted.
     """
 
     def __init__(
@@ -96,12 +102,14 @@ class Gate:
         max_validity_ns: int = MAX_VALIDITY_NS,
         max_sessions: int = MAX_SESSIONS,
         draw_session_id: Callable[[], int] = random_session_id,
+        consider: Callable[[Goal], None] = lambda goal: None,
     ) -> None:
         self.accepted: Counter[str] = Counter()
         self.rejected: Counter[Reason] = Counter()
         self._max_validity_ns = max_validity_ns
         self._max_sessions = max_sessions
         self._draw_session_id = draw_session_id
+        self._consider = consider
         self._sessions: dict[int, _Session] = {}
 
     def admit(self, frame: bytes, now_ns: int) -> Verdict:
@@ -113,10 +121,13 @@ class Gate:
             if session_id:
                 self._check_order(envelope, now_ns)
             message = _read(envelope)
-            deadline_ns = self._check_deadline(envelope, now_ns) if isinstance(message, Goal) else 0
+            deadline_ns = 0
+            if isinstance(message, Goal):
+                deadline_ns = self._check_deadline(envelope, now_ns)
+                self._consider(message)
             if not session_id:
                 session_id = self._open_session(envelope, now_ns)
-        except _RefusedError as refusal:
+        except RefusedError as refusal:
             self.rejected[refusal.reason] += 1
             return Verdict(Ack(seq, False, refusal.reason.value, _printable(str(refusal))), session_id)
         self.accepted[envelope.kind] += 1
@@ -125,25 +136,25 @@ class Gate:
     def _check_order(self, envelope: Envelope, now_ns: int) -> None:
         session = self._sessions.get(envelope.session_id)
         if session is None or session.src != envelope.src:
-            raise _RefusedError(
+            raise RefusedError(
                 Reason.OTHER_SESSION, f"no session of {envelope.src} has this id: say hello first"
             )
         if envelope.seq <= session.last_seq:
             detail = f"message {envelope.seq} does not follow {session.last_seq}"
-            raise _RefusedError(Reason.REPLAYED, detail)
+            raise RefusedError(Reason.REPLAYED, detail)
         session.last_seq = envelope.seq
         session.heard_ns = now_ns
 
     def _check_deadline(self, envelope: Envelope, now_ns: int) -> int:
         if not envelope.session_id:
-            raise _RefusedError(Reason.OTHER_SESSION, "a goal needs a session: say hello first")
+            raise RefusedError(Reason.OTHER_SESSION, "a goal needs a session: say hello first")
         deadline_ns = envelope.valid_until_ns - envelope.clock_err_ns
         left_ns = deadline_ns - now_ns
         if left_ns <= 0:
-            raise _RefusedError(Reason.EXPIRED, f"its deadline passed {-left_ns / 1e6:.3f} ms ago")
+            raise RefusedError(Reason.EXPIRED, f"its deadline passed {-left_ns / 1e6:.3f} ms ago")
         if left_ns > self._max_validity_ns:
             limit_s = self._max_validity_ns / 1e9
-            raise _RefusedError(
+            raise RefusedError(
                 Reason.TOO_FAR, f"its deadline is {left_ns / 1e9:.1f} s away, at most {limit_s:g} s"
             )
         return deadline_ns
@@ -156,7 +167,7 @@ class Gate:
             quietest = min(self._sessions, key=lambda key: self._sessions[key].heard_ns)
             if now_ns - self._sessions[quietest].heard_ns < SESSION_IDLE_NS:
                 detail = f"{len(self._sessions)} sessions are open and in use"
-                raise _RefusedError(Reason.TOO_MANY_SESSIONS, detail)
+                raise RefusedError(Reason.TOO_MANY_SESSIONS, detail)
             del self._sessions[quietest]
         session_id = self._draw_session_id()
         self._sessions[session_id] = _Session(envelope.src, envelope.seq, now_ns)
@@ -165,25 +176,25 @@ class Gate:
 
 def _open(frame: bytes) -> Envelope:
     if len(frame) > MAX_FRAME_BYTES:
-        raise _RefusedError(Reason.OVERSIZED, f"{len(frame)} bytes, at most {MAX_FRAME_BYTES}")
+        raise RefusedError(Reason.OVERSIZED, f"{len(frame)} bytes, at most {MAX_FRAME_BYTES}")
     try:
         major = decode_version(frame) >> 8
         if major != VERSION_MAJOR:
-            raise _RefusedError(
+            raise RefusedError(
                 Reason.VERSION, f"version {major} is spoken there, version {VERSION_MAJOR} here"
             )
         return decode_envelope(frame)
     except MessageError as error:
-        raise _RefusedError(Reason.MALFORMED, str(error)) from error
+        raise RefusedError(Reason.MALFORMED, str(error)) from error
 
 
 def _read(envelope: Envelope) -> Goal | Heartbeat:
     if envelope.kind not in ("goal", "heartbeat"):
-        raise _RefusedError(Reason.UNKNOWN_KIND, f"a robot takes goal and heartbeat, not {envelope.kind!r}")
+        raise RefusedError(Reason.UNKNOWN_KIND, f"a robot takes goal and heartbeat, not {envelope.kind!r}")
     try:
         message = decode_payload(envelope)
     except MessageError as error:
-        raise _RefusedError(Reason.MALFORMED, str(error)) from error
+        raise RefusedError(Reason.MALFORMED, str(error)) from error
     assert isinstance(message, Goal | Heartbeat)
     return message
 

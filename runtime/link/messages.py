@@ -25,7 +25,7 @@ MAX_JOINTS = 64
 MAX_PARAMETERS = 16
 
 VERSION_MAJOR = 1
-VERSION_MINOR = 0
+VERSION_MINOR = 1  # 1: estop, relax, arm, speed; rung, conditions and speed in the state
 VERSION = VERSION_MAJOR << 8 | VERSION_MINOR
 
 INT63_MAX = (1 << 63) - 1
@@ -33,8 +33,10 @@ Count = Annotated[int, Meta(ge=0, le=INT63_MAX)]
 Signed = Annotated[int, Meta(ge=-INT63_MAX, le=INT63_MAX)]
 Source = Annotated[str, Meta(max_length=64, pattern=r"^[A-Za-z0-9._-]+\Z")]  # also a robot's name
 Word = Annotated[str, Meta(max_length=32, pattern=r"^[a-z_]*\Z")]
+Names = Annotated[tuple[Word, ...], Meta(max_length=64)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(max_length=200, pattern=r"^[ -~]*\Z")]
-GoalKind = Literal["pick", "pause", "go_on", "stop"]
+GoalKind = Literal["pick", "pause", "go_on", "stop", "estop", "relax", "arm", "speed"]
 Parameter = bool | Signed | float | Text | Array
 Parameters = Annotated[dict[Word, Parameter], Meta(max_length=MAX_PARAMETERS)]
 
@@ -44,7 +46,12 @@ class MessageError(LinkError):
 
 
 class Goal(msgspec.Struct, array_like=True, frozen=True):
-    """What the planner wants next. Sent again with the same `goal_id`, it renews its deadline."""
+    """What the planner wants next. Sent again with the same `goal_id`, it renews its deadline.
+
+    `pick` runs until its deadline, `pause` holds until `go_on`. `stop` and `estop` are the same: to rest by the
+    emergency limits, latched until `arm`; `relax` lets go of the torque behind that. `speed` has the parameter
+    `percent`, 0 to 100, of the velocity limits, and stays until changed.
+    """
 
     goal_id: Count
     kind: GoalKind
@@ -68,8 +75,9 @@ class Ack(msgspec.Struct, array_like=True, frozen=True):
 class StateReport(msgspec.Struct, array_like=True, frozen=True):
     """The robot in one message. Arrays follow the robot file's joint order, in each channel's own unit.
 
-    `stamp_ns` and `observation_age_ns` are in the robot's monotonic clock. Raises ValueError when the
-    arrays are not one number per joint.
+    `stamp_ns` and `observation_age_ns` are in the robot's monotonic clock. `rung` is how far down the ladder it
+    is, `conditions` name what is missing or wrong, `latched` those that stay until a person arms it again; `speed`
+    is the share of the velocity limits. Raises ValueError when the arrays are not one number per joint.
     """
 
     mode: Word
@@ -87,6 +95,11 @@ class StateReport(msgspec.Struct, array_like=True, frozen=True):
     missed_ticks: Count = 0
     episodes: Count = 0
     successes: Count = 0
+    rung: Word = ""
+    conditions: Names = ()
+    latched: Names = ()
+    speed: Share = 1.0
+    energised: bool = False
 
     def __post_init__(self) -> None:
         shape = self.position.shape

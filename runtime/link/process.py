@@ -2,19 +2,21 @@
 
 Run by the supervisor: ``python -m spinal.runtime.link.process --wiring JSON``. An accepted goal is an order
 that is valid until the goal's own deadline: a planner that falls silent lets it run out, and the robot holds.
-A pause holds until ``go_on``, whoever renews goals meanwhile; a stop is latched.
+What goals amount to stands in ``orders.py``.
 """
 
 from __future__ import annotations
 
 import sys
 
-from spinal.native import clock, layout
-from spinal.native.loop import LoopStats, mode_name
+from spinal.native import clock
+from spinal.native.loop import LoopStats, conditions, mode_name, rung_name
 from spinal.runtime.link.arrays import Array
 from spinal.runtime.link.endpoints import Endpoints
+from spinal.runtime.link.envelope import Gate
 from spinal.runtime.link.messages import StateReport
-from spinal.runtime.link.server import AcceptedGoal, LinkServer
+from spinal.runtime.link.orders import Orders, consider
+from spinal.runtime.link.server import LinkServer
 from spinal.runtime.segments import (
     CONTROLLER_STATS,
     LINK_ORDER,
@@ -31,55 +33,12 @@ from spinal.runtime.wiring import StopRequest, Wiring, run_child
 
 POLL_MS = 10
 STATE_PERIOD_NS = 50_000_000
-PAUSE_NS = 1 << 60
+CONDITION_NAMES = tuple(name for name, _, _ in conditions())
 
 
 def run(wiring: Wiring, stop: StopRequest) -> None:
     """Serves planners until asked to end. Raises LinkError."""
     LinkProcess(wiring).run(stop)
-
-
-class Orders:
-    """What the goals so far amount to; ``writer`` carries it to the loop.
-
-    It begins with what the last link process ordered: a pause or a stop outlives whoever passed it on.
-    """
-
-    def __init__(self, writer: OrderWriter) -> None:
-        self._writer = writer
-        last = writer.last_kind
-        self.paused = last == layout.ORDER_HOLD
-        self.stopped = last == layout.ORDER_STOP
-        self.goal_id = 0
-        self._sequence = 0
-
-    def obey(self, accepted: AcceptedGoal, now_ns: int) -> None:
-        """Turns a goal into the order that follows from it and from what went before."""
-        goal = accepted.goal
-        if goal.kind == "stop":
-            self.stopped = True
-        elif goal.kind == "pause":
-            self.paused = True
-        elif goal.kind == "go_on":
-            self.paused = False
-        if goal.kind == "pick":
-            if goal.goal_id != self.goal_id:
-                self._sequence += 1
-            self.goal_id = goal.goal_id
-        if self.stopped:
-            self._writer.give(layout.ORDER_STOP, now_ns, PAUSE_NS, self._sequence)
-        elif self.paused:
-            self._writer.give(layout.ORDER_HOLD, now_ns, PAUSE_NS, self._sequence)
-        else:
-            valid_ns = max(0, accepted.deadline_ns - now_ns)
-            self._writer.give(layout.ORDER_RUN, now_ns, valid_ns, self._sequence)
-
-    @property
-    def status(self) -> str:
-        """In one word."""
-        if self.stopped:
-            return "stopped"
-        return "paused" if self.paused else "running" if self.goal_id else ""
 
 
 class LinkProcess:
@@ -94,7 +53,11 @@ class LinkProcess:
         self._states = StateReader(controller, len(robot.joints))
         self._stats = LoopStats(controller, CONTROLLER_STATS)
         self._sim = ReportReader(wiring.attach(Writer.SIM), SIM_REPORT) if robot.simulated else None
-        self._server = LinkServer(Endpoints(wiring.command_endpoint, wiring.state_endpoint), src=robot.name)
+        self._server = LinkServer(
+            Endpoints(wiring.command_endpoint, wiring.state_endpoint),
+            src=robot.name,
+            gate=Gate(consider=lambda goal: consider(goal, self._states.read())),
+        )
 
     def run(self, stop: StopRequest) -> None:
         """Serves until asked to end."""
@@ -132,6 +95,11 @@ class LinkProcess:
             missed_ticks=counts["skipped_slots"],
             episodes=world.get("episodes", 0),
             successes=world.get("success", 0),
+            rung=rung_name(state.rung),
+            conditions=names_of(state.conditions),
+            latched=names_of(state.latched),
+            speed=state.speed_scale,
+            energised=state.energised,
         )
 
     def _publish_counters(self) -> None:
@@ -146,6 +114,11 @@ class LinkProcess:
                 "status": self._orders.status,
             }
         )
+
+
+def names_of(bits: int) -> tuple[str, ...]:
+    """The stable names of conditions."""
+    return tuple(name for bit, name in enumerate(CONDITION_NAMES) if bits >> bit & 1)
 
 
 if __name__ == "__main__":
