@@ -1,4 +1,4 @@
-"""A real guard beside a real controller: killed, stopped, hung, ended; every frame on the line says who wrote it."""
+"""A real guard beside a real controller: killed, stopped, hung, ended; each frame on the line says who wrote it."""
 
 import ctypes
 import os
