@@ -10,6 +10,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from serial.tools import list_ports
 
@@ -59,6 +60,32 @@ def port_facts(path: str, proc: Path = Path("/proc")) -> PortFacts:
         all_seen=all_seen,
         description=serial_ports().get(os.path.realpath(path), ""),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """What a USB adapter says of itself: it keeps this when it is plugged in again under another name."""
+
+    vendor: int
+    product: int
+    serial_number: str
+
+
+def adapter_at(path: str) -> Adapter | None:
+    """The adapter behind ``path``; None when it is none, or one that cannot be told from its like."""
+    real = os.path.realpath(path)
+    return next((_adapter(port) for port in list_ports.comports() if port.device == real), None)
+
+
+def port_of(adapter: Adapter) -> str | None:
+    """Where ``adapter`` is plugged in now; None while it is not."""
+    return next((port.device for port in list_ports.comports() if _adapter(port) == adapter), None)
+
+
+def _adapter(port: Any) -> Adapter | None:
+    if port.vid is None or port.pid is None or not port.serial_number:
+        return None
+    return Adapter(port.vid, port.pid, port.serial_number)
 
 
 def serial_ports() -> dict[str, str]:

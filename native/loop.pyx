@@ -191,7 +191,7 @@ cdef class Loop:
         config.ease_speed = safety.ease_speed
         for j, reflex in enumerate(safety.reflexes):
             config.reflexes[j] = reflex._asdict()
-        config.fence = NULL if safety.fence is None else <const sp_fence *><size_t>safety.fence.address
+        config.fence = NULL if safety.fence is None else <sp_fence *><size_t>safety.fence.address
         config.stop_line_count = len(stop_lines)
         for j, line in enumerate(stop_lines):
             config.stop_lines[j] = <const void *><size_t>line.address

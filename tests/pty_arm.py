@@ -25,15 +25,28 @@ NO_POLICY = ('[policy]\nmodel = "policy.onnx"\nhz = 50\n', "")
 
 
 class PtyArm:
-    """Two servos, emulated, and the file of the robot that they are."""
+    """Two servos, emulated, and the file of the robot that they are. Its port is a link, as those by id are."""
 
     def __init__(self, folder):
-        self._line, device = os.openpty()
-        self.file = write_robot(folder, *on_port(os.ttyname(device)), NO_POLICY)
-        os.close(device)
+        self._port = folder / "port"
+        self._line = -1
         self._emulator = Emulator((1, 2), positions_counts=COUNTS)
+        self.plug_in()
+        self.file = write_robot(folder, *on_port(self._port), NO_POLICY)
+
+    def plug_in(self):
+        """Under another name than before: the kernel gives a new pseudo-terminal."""
+        self._line, device = os.openpty()
+        self._port.unlink(missing_ok=True)
+        self._port.symlink_to(os.ttyname(device))
+        os.close(device)
         self._server = EmulatorServer(self._emulator, self._line)
         self._server.start()
+
+    def move_by_hand(self, *counts):
+        """Where the shafts stand, as if somebody had moved them; only sensible without torque."""
+        for index, count in enumerate(counts):
+            self._emulator.set_present(index, count)
 
     def drives(self):
         """Of each servo: whether it has torque, and the count that it drives to."""
@@ -49,3 +62,4 @@ class PtyArm:
             self._server.stop()
             os.close(self._line)
             self._line = -1
+            self._port.unlink()

@@ -9,6 +9,8 @@ import numpy as np
 from waiting import until
 
 from spinal.native import layout
+from spinal.native.layout import Condition
+from spinal.native.loop import mode_name
 from spinal.native.shared import Ring
 from spinal.runtime.config.load import load_robot
 from spinal.runtime.link.endpoints import in_directory
@@ -56,7 +58,18 @@ class Supervised:
             self.drain()
             return condition()
 
-        return until(watched, f"{what}; said: {self.said[-5:]}", limit_s)
+        try:
+            return until(watched, what, limit_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; {self.condition}; said: {self.said[-5:]}") from None
+
+    @property
+    def condition(self):
+        """The loop's mode and what keeps it there, for a test that waits in vain."""
+        state = self._states.read()
+        if state is None:
+            return "no state"
+        return f"{mode_name(state.mode)} because of {Condition(state.conditions)!r}, rung {state.rung}"
 
     def begin(self):
         """From now on: ``records`` are those to come, and there are some."""

@@ -138,6 +138,10 @@ class Child:
         recent = sum(1 for then in self._recent if now - then < 60)
         self._restart_s = now + BACK_OFF_S[min(recent, len(BACK_OFF_S)) - 1]
 
+    def postpone(self, seconds: float) -> None:
+        """Its next start waits so long; unlike ``bury`` this counts against nobody."""
+        self._restart_s = time.monotonic() + seconds
+
     def due(self) -> bool:
         """Whether the wait before its next start is over."""
         return self.process is None and not self.given_up and time.monotonic() >= self._restart_s

@@ -3,8 +3,11 @@
     start -> watch (renew orders, notice deaths and hangs, hold, restart) -> rest -> stop
 
 While any process that the robot needs is missing, the loop is ordered to hold; it runs again when all are back.
-A simulator that comes back has servos as from power-on, so the controller is restarted behind it. Ending lets
-the arm come to rest first, and leaves its motors holding.
+When the controller dies or stops ticking, the guard brings the arm to rest before another one is started
+(``motor_bus.py``). What must stay stopped is remembered here (``latch.py``): a person arms again, which sets the
+motors up anew and starts a fresh controller. A simulator that comes back has servos as from power-on, so the
+controller is restarted behind it; so it is behind a line that was unplugged. Ending lets the arm come to rest
+first, and leaves its motors holding.
 """
 
 from __future__ import annotations
@@ -12,23 +15,22 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
-from spinal.drivers.feetech.configure import DescriptorWire, configure, setups
-from spinal.drivers.lines import Line, open_serial, open_simulated
 from spinal.native import clock, layout
+from spinal.native.layout import Condition
 from spinal.native.shared import Segment
-from spinal.runtime import segments
 from spinal.runtime.config.robot import RobotConfig
-from spinal.runtime.controller.plan import the_bus
 from spinal.runtime.controller.process import refuse_without_realtime
-from spinal.runtime.errors import ProcessError, SpinalError
+from spinal.runtime.errors import BusError, ProcessError
 from spinal.runtime.link.endpoints import Endpoints
 from spinal.runtime.segments import (
     CONTROLLER_REPORT,
+    LINK_ORDER,
     SUPERVISOR_ORDER,
     SUPERVISOR_SETTINGS,
+    OrderReader,
     OrderWriter,
     ReportReader,
     SettingsWriter,
@@ -36,6 +38,9 @@ from spinal.runtime.segments import (
     Writer,
 )
 from spinal.runtime.supervisor.children import Child, Launch, own_failure
+from spinal.runtime.supervisor.latch import Latch, latched_by
+from spinal.runtime.supervisor.memory import SharedMemory
+from spinal.runtime.supervisor.motor_bus import MotorBus
 from spinal.runtime.supervisor.table import CONTROLLER, LINK, PLANNER, SIM, ProcessRow, rows
 from spinal.runtime.wiring import Wiring
 
@@ -43,6 +48,14 @@ ORDER_VALID_NS = 500_000_000
 REST_MARGIN_S = 1.0
 WATCH_S = 0.01
 START_LIMIT_S = 90.0
+RETRY_S = 0.3
+"""How often a line that is gone, or motors that do not answer, are tried again."""
+STRUCK_DOWN: Mapping[str, str] = MappingProxyType(
+    {
+        "stopped": "was stopped by a signal, and the guard has ended it",
+        "silent": "stopped ticking, and the guard has ended it",
+    }
+)
 
 Say = Callable[[str], None]
 
@@ -51,8 +64,8 @@ class Supervisor:
     """The robot of ``robot_file``. Use as a context manager; one thread.
 
     ``say`` is called with one line per change of a process. ``endpoints``: where planners reach the robot.
-    ``ending`` is asked while it starts: when somebody wants to end, the rest is not started. ``modules``: what
-    processes run in place of what the table says, to see what a bad one does.
+    ``ending`` is asked while it starts: when somebody wants to end, the rest is not started. ``modules`` replaces
+    what a process runs, by its name: for fault injection.
     Raises BusError, LinkError, PolicyError, ProcessError, RealtimeError from ``start``.
     """
 
@@ -73,20 +86,25 @@ class Supervisor:
         self._endpoints = endpoints
         self._seed = seed
         self._ending = ending
-        table, other = rows(robot, with_planner), modules or {}
-        self._table = [replace(row, module=other[row.name]) if row.name in other else row for row in table]
-        self._held: list[Segment] = []
-        self._fds: list[int] = []
-        self._line: Line | None = None
+        self._modules = modules or {}
+        self._table = rows(robot, with_planner)
         self.children: dict[str, Child] = {}
         self.wants_run = True
+        self.speed = 1.0
+        """Share of the velocity limits that this side allows, 0 to 1."""
+        self.latch: Latch | None = None
+        """What keeps the robot stopped until ``arm``."""
+        self._armed_ns = 0
+        self._arming_seen = 0
+        self._reopen_s = 0.0
+        self._excuse = ""
         self._stopped = False
 
     def __enter__(self) -> Supervisor:
         refuse_without_realtime(self.robot)
         self._make_memory()
         try:
-            self._open_line()
+            self.bus.open()
             self.start()
         except BaseException:
             self.stop()
@@ -98,7 +116,7 @@ class Supervisor:
 
     def reader(self, writer: Writer) -> Segment:
         """A read-only mapping of another process's segment, or the supervisor's own to write."""
-        return self._views[writer]
+        return self._memory.views[writer]
 
     def start(self) -> None:
         """Starts every process in order, each once the one before is ready."""
@@ -106,8 +124,8 @@ class Supervisor:
         for row in self._table:
             child = self._child(row)
             self._say(f"starting {row.name}")
-            child.start()
             self.children[row.name] = child
+            self._start(child)
             deadline = time.monotonic() + min(START_LIMIT_S, row.ready_limit_s)
             while not child.ready and not self._ending():
                 self._give_order()
@@ -128,11 +146,13 @@ class Supervisor:
         Raises ProcessError when a process was restarted too often.
         """
         self._pass_on_words()
+        self._look_at_latch()
+        self._look_at_line()
         for child in self.children.values():
             trouble = child.trouble()
             if trouble is not None:
                 self._bury(child, trouble)
-            if child.due() and self._device_answers(child.row):
+            if child.due() and self._may_start(child.row):
                 self._restart(child)
             if child.given_up:
                 raise ProcessError(
@@ -140,6 +160,28 @@ class Supervisor:
                     hint="cure that and start again; the arm was brought to rest and holds",
                 )
         self._give_order()
+
+    def arm(self) -> str | None:
+        """A person asks to arm again after a stop. Returns why it cannot be, or None when it begins.
+
+        The motors are set up anew and a fresh controller begins at the measured pose: a hand-moved arm does not
+        jump.
+        """
+        if self.latch is None:
+            return "nothing keeps the robot stopped"
+        if self.latch.final:
+            return f"{self.latch.cause}: only a new start of the runtime leaves this"
+        state = self._states.read()
+        controller = self.children.get(CONTROLLER.name)
+        if controller is None or self.bus.busy or (state is not None and not state.at_rest):
+            return "the arm is not at rest yet"
+        self.bus.leave()
+        controller.kill()
+        controller.postpone(0)
+        self._say(f"armed again by a person; it was stopped by: {self.latch.cause}")
+        self.latch = None
+        self._armed_ns = clock.now_ns()
+        return None
 
     @property
     def all_ready(self) -> bool:
@@ -157,6 +199,7 @@ class Supervisor:
         self._stopped = True
         self.wants_run = False
         self._wait_for_rest()
+        self.bus.leave()
         for row in reversed(self._table):
             if row.name in self.children:
                 self._give_order()
@@ -164,41 +207,31 @@ class Supervisor:
         self._close()
 
     def _make_memory(self) -> None:
-        joints = len(self.robot.joints)
-        self._views: dict[Writer, Segment] = {}
-        self._write_fds: dict[Writer, int] = {}
-        self._read_fds: dict[Writer, int] = {}
-        for writer in Writer:
-            made = segments.create(writer, joints)
-            self._held.append(made)
-            self._write_fds[writer] = made.fd
-            self._read_fds[writer] = made.open_reader_fd()
-            self._fds.append(self._read_fds[writer])
-            view = Segment.attach_writer if writer is Writer.SUPERVISOR else Segment.attach_reader
-            fd = made.fd if writer is Writer.SUPERVISOR else self._read_fds[writer]
-            self._views[writer] = view(writer.value, os.dup(fd))
-        own = self._views[Writer.SUPERVISOR]
-        self._orders = OrderWriter(own, SUPERVISOR_ORDER)
-        self._settings = SettingsWriter(own, SUPERVISOR_SETTINGS)
-        self._states = StateReader(self._views[Writer.CONTROLLER], joints)
-        self._controller_report = ReportReader(self._views[Writer.CONTROLLER], CONTROLLER_REPORT)
-
-    def _open_line(self) -> None:
-        bus = self.robot.buses[the_bus(self.robot)]
-        self._line = open_simulated() if bus.simulated else open_serial(bus.port, bus.baud)
+        self._memory = SharedMemory(len(self.robot.joints))
+        views = self._memory.views
+        self._orders = OrderWriter(views[Writer.SUPERVISOR], SUPERVISOR_ORDER)
+        self._settings = SettingsWriter(views[Writer.SUPERVISOR], SUPERVISOR_SETTINGS)
+        self._states = StateReader(views[Writer.CONTROLLER], len(self.robot.joints))
+        self._controller_report = ReportReader(views[Writer.CONTROLLER], CONTROLLER_REPORT)
+        self._link_orders = OrderReader(views[Writer.LINK], LINK_ORDER)
+        self.bus = MotorBus(self.robot, views[Writer.CONTROLLER])
 
     def _child(self, row: ProcessRow) -> Child:
-        own = row.writer
+        prepare = self.bus.set_up_motors if row is CONTROLLER else None
+        return Child(row, self._launch(row), self._memory.views[row.writer] if row.writer else None, prepare)
+
+    def _launch(self, row: ProcessRow) -> Launch:
+        own, module = row.writer, self._modules.get(row.name, row.module)
         if row is PLANNER:
-            arguments = ["-m", row.module, "--command-endpoint", self._endpoints.command]
+            arguments = ["-m", module, "--command-endpoint", self._endpoints.command]
             arguments += ["--state-endpoint", self._endpoints.state, "--parent", str(os.getpid())]
-            return Child(row, Launch(arguments, ()), None)
-        shared = {reader.value: self._read_fds[reader] for reader in row.reads}
+            return Launch(arguments, ())
+        shared = {reader.value: self._memory.read_fds[reader] for reader in row.reads}
         if own is not None:
-            shared[own.value] = self._write_fds[own]
+            shared[own.value] = self._memory.write_fds[own]
         bus_fd = -1
-        if row.bus and self._line is not None:
-            bus_fd = self._line.device_fd if row.bus == "device" else self._line.controller_fd
+        if row.bus and self.bus.line is not None:
+            bus_fd = self.bus.line.device_fd if row.bus == "device" else self.bus.line.controller_fd
         wiring = Wiring(
             process=row.name,
             robot=str(self._robot_file),
@@ -210,15 +243,12 @@ class Supervisor:
             parent=os.getpid(),
         )
         fds = [*shared.values(), *([bus_fd] if bus_fd >= 0 else [])]
-        launch = Launch(["-m", row.module, "--wiring", wiring.to_json()], fds)
-        prepare = self._set_up_motors if row.bus == "controller" else None
-        return Child(row, launch, self._views[own] if own is not None else None, prepare)
+        return Launch(["-m", module, "--wiring", wiring.to_json()], fds)
 
-    def _set_up_motors(self) -> None:
-        """The controller is not alive here: nobody else speaks on the bus."""
-        if self._line is not None:
-            wire = DescriptorWire(self._line.controller_fd)
-            configure(wire, setups(self.robot.joints))
+    def _start(self, child: Child) -> None:
+        child.start()
+        if child.row is CONTROLLER and child.process is not None:
+            self.bus.watch(child.process.pid)
 
     def _fail_to_start(self, child: Child, trouble: str) -> None:
         lines = child.words()
@@ -233,26 +263,74 @@ class Supervisor:
 
     def _bury(self, child: Child, trouble: str) -> None:
         self._pass_on_words()
+        taken = self.bus.taken_over if child.row is CONTROLLER else None
+        if taken is not None:
+            trouble = STRUCK_DOWN.get(taken.cause, trouble)
         child.bury(f"{trouble} ({child.last_line})" if child.last_line else trouble)
         holds = "" if child.row is PLANNER else "the arm holds, "
         self._say(f"{child.row.name} {trouble}: {holds}{'given up' if child.given_up else 'restarting'}")
         controller = self.children.get(CONTROLLER.name)
         if child.row is SIM and controller is not None and controller.process is not None:
+            self.bus.leave()  # nobody is there to be braked
             controller.bury("its servos are gone")
 
-    def _device_answers(self, row: ProcessRow) -> bool:
-        """Motors are set up before the controller starts: simulated ones must be there for that."""
+    def _may_start(self, row: ProcessRow) -> bool:
+        """Motors are set up before the controller starts: they must be there, and nobody else at work on them."""
         device = self.children.get(SIM.name)
-        return row is not CONTROLLER or device is None or device.ready
+        there = self.bus.line is not None and (device is None or device.ready)
+        return row is not CONTROLLER or (there and not self.bus.busy)
 
     def _restart(self, child: Child) -> None:
         try:
-            child.start()
-        except SpinalError as error:  # motors that cannot be set up now may answer the next time
-            child.bury(error.message)
-            self._say(f"{child.row.name} cannot start: {error.message}")
+            self._start(child)
+        except BusError as error:  # motors that cannot be set up now may answer the next time
+            child.postpone(RETRY_S)
+            if error.message != self._excuse:
+                self._say(f"{child.row.name} waits: {error.message}. {error.hint}")
+            self._excuse = error.message
         else:
+            self._excuse = ""
             self._say(f"{child.row.name} restarted")
+
+    def _look_at_latch(self) -> None:
+        """Remembers what must stay stopped; lets go of it when a planner's person asks for that."""
+        state = self._states.read()
+        if self.latch is None and state is not None and state.tick_ns > self._armed_ns:
+            self.latch = latched_by(state, clock.now_ns())
+            if self.latch is not None:
+                self._say(f"stopped: {self.latch.cause}. It stays stopped until a person arms it again")
+        asked = self._link_orders.read()
+        if asked is not None and asked.arming != self._arming_seen:
+            refused = self.arm()
+            if refused != "the arm is not at rest yet":  # then it is asked again in the next round
+                self._arming_seen = asked.arming
+                if refused is not None:
+                    self._say(f"not armed: {refused}")
+
+    def _look_at_line(self) -> None:
+        """Closes a line that is gone, and opens it when it is back, under whatever name."""
+        controller = self.children.get(CONTROLLER.name)
+        if self.robot.simulated or controller is None:
+            return
+        now_s = time.monotonic()
+        if self.bus.line is not None and (self.bus.lost or self._loop_says(Condition.LINE_LOST)):
+            self._say(f"{self.bus.port} is gone: the motors hold by themselves, it is opened when it is back")
+            controller.kill()
+            self.bus.close()
+            self._reopen_s = now_s + RETRY_S
+        elif self.bus.line is None and now_s >= self._reopen_s:
+            self._reopen_s = now_s + RETRY_S
+            try:
+                self.bus.open()
+            except BusError:
+                return
+            controller.launch = self._launch(CONTROLLER)
+            controller.postpone(0)
+            self._say(f"{self.bus.port} is back")
+
+    def _loop_says(self, condition: Condition) -> bool:
+        controller, state = self.children[CONTROLLER.name], self._states.read()
+        return controller.ready and state is not None and bool(state.conditions & condition)
 
     def _say_what_was_refused(self) -> None:
         refused = self._controller_report.read().get("realtime", {}).get("fifo")
@@ -270,8 +348,10 @@ class Supervisor:
     def _give_order(self) -> None:
         running = self.wants_run and bool(self.children) and self.all_ready
         kind = layout.ORDER_RUN if running else layout.ORDER_HOLD
-        self._orders.give(kind, clock.now_ns(), ORDER_VALID_NS)
-        self._views[Writer.SUPERVISOR].beat(clock.now_ns())
+        if self.latch is not None:
+            kind = layout.ORDER_STOP
+        self._orders.give(kind, clock.now_ns(), ORDER_VALID_NS, speed=self.speed)
+        self._memory.views[Writer.SUPERVISOR].beat(clock.now_ns())
 
     def _wait_for_rest(self) -> None:
         controller = self.children.get("controller")
@@ -287,10 +367,5 @@ class Supervisor:
     def _close(self) -> None:
         for child in self.children.values():
             child.kill()
-        if self._line is not None:
-            self._line.close()
-        for segment in [*self._views.values(), *self._held]:
-            segment.close()
-        for fd in self._fds:
-            os.close(fd)
-        self._fds.clear()
+        self.bus.close()
+        self._memory.close()
