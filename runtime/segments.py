@@ -192,30 +192,6 @@ class OrderWriter:
         self._mailbox.publish(self._bytes)
 
 
-class Order(NamedTuple):
-    """What somebody orders of the loop; see ``OrderWriter.give``."""
-
-    stamp_ns: int
-    valid_until_ns: int
-    kind: int
-    goal: int
-    speed: float
-    arming: int
-
-
-class OrderReader:
-    """The newest order of one giver."""
-
-    def __init__(self, segment: Segment, part: int) -> None:
-        self._mailbox = Mailbox(segment, part)
-        self._record = np.zeros(1, layout.ORDER)
-        self._bytes = self._record.view(np.uint8)
-
-    def read(self) -> Order | None:
-        """None before the first."""
-        return Order(*self._record[0].item()) if self._mailbox.read_latest(self._bytes) else None
-
-
 class Transition(NamedTuple):
     """A change of mode: which edge the loop took, when, and why."""
 

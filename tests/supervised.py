@@ -12,6 +12,7 @@ from spinal.native import layout
 from spinal.native.layout import Condition
 from spinal.native.loop import mode_name
 from spinal.native.shared import Ring
+from spinal.runtime.config.limits import command_limits
 from spinal.runtime.config.load import load_robot
 from spinal.runtime.link.endpoints import in_directory
 from spinal.runtime.segments import (
@@ -132,6 +133,24 @@ class Supervised:
         records = self.records()
         cuts = np.flatnonzero(np.diff(records["tick"].astype(np.int64)) < 0) + 1
         return [life[life["mode"] != layout.MODE_OFF] for life in np.split(records, cuts)]
+
+
+MARGIN = 1.001
+"""For rounding: third differences of positions are taken over 4 ms cubed."""
+
+
+def assert_inside_limits(robot, records):
+    """Finite differences of consecutive commands against the robot file; nominal time between ticks."""
+    dt_s = 1 / robot.supervisor.robot.control.servo_hz
+    commands = records["joints"]["applied"]
+    for index, joint in enumerate(robot.joints):
+        low, high, *rates = command_limits(joint)
+        motion = commands[:, index]
+        assert (motion >= low - 1e-9).all(), joint.name
+        assert (motion <= high + 1e-9).all(), joint.name
+        for order, limit in enumerate(rates if joint.kind == "arm" else rates[:1], 1):
+            worst = np.abs(np.diff(motion, order)).max(initial=0) / dt_s**order
+            assert worst <= limit * MARGIN, (joint.name, order, worst, limit)
 
 
 @contextmanager

@@ -26,12 +26,15 @@ class Latch:
 
     conditions: Condition
     since_ns: int
+    detail: str = ""
+    """What a condition alone does not say: which button, which joint."""
 
     @property
     def cause(self) -> str:
         """In words, for people."""
         named = self.conditions & ~RENEWED or self.conditions
-        return ", ".join(layout.CONDITIONS[bit] for bit in named)
+        words = ", ".join(layout.CONDITIONS[bit] for bit in named)
+        return f"{words} ({self.detail})" if self.detail else words
 
     @property
     def final(self) -> bool:
@@ -39,7 +42,7 @@ class Latch:
         return bool(self.conditions & FINAL)
 
 
-def latched_by(state: State | None, now_ns: int) -> Latch | None:
+def latched_by(state: State | None, now_ns: int, detail: str = "") -> Latch | None:
     """What the loop's newest state says must stay; None when nothing does."""
     conditions = Condition(state.latched if state is not None else 0) & LATCHING
-    return Latch(conditions, now_ns) if conditions else None
+    return Latch(conditions, now_ns, detail) if conditions else None

@@ -24,7 +24,8 @@ from spinal.native.shared import Segment
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.process import refuse_without_realtime
 from spinal.runtime.errors import BusError, ProcessError
-from spinal.runtime.link.endpoints import Endpoints
+from spinal.runtime.link.endpoints import Endpoints, prepare_directory
+from spinal.runtime.link.presence import directory_of
 from spinal.runtime.segments import (
     CONTROLLER_REPORT,
     LINK_ORDER,
@@ -35,12 +36,14 @@ from spinal.runtime.segments import (
     ReportReader,
     SettingsWriter,
     StateReader,
+    TransitionReader,
     Writer,
 )
 from spinal.runtime.supervisor.children import Child, Launch, own_failure
 from spinal.runtime.supervisor.latch import Latch, latched_by
 from spinal.runtime.supervisor.memory import SharedMemory
 from spinal.runtime.supervisor.motor_bus import MotorBus
+from spinal.runtime.supervisor.stops import ArmingRequests, Stops
 from spinal.runtime.supervisor.table import CONTROLLER, LINK, PLANNER, SIM, ProcessRow, rows
 from spinal.runtime.wiring import Wiring
 
@@ -48,6 +51,7 @@ ORDER_VALID_NS = 500_000_000
 REST_MARGIN_S = 1.0
 WATCH_S = 0.01
 START_LIMIT_S = 90.0
+NOT_AT_REST = "the arm is not at rest yet"
 RETRY_S = 0.3
 """How often a line that is gone, or motors that do not answer, are tried again."""
 STRUCK_DOWN: Mapping[str, str] = MappingProxyType(
@@ -95,7 +99,7 @@ class Supervisor:
         self.latch: Latch | None = None
         """What keeps the robot stopped until ``arm``."""
         self._armed_ns = 0
-        self._arming_seen = 0
+        self._asked_to_arm = False
         self._reopen_s = 0.0
         self._excuse = ""
         self._stopped = False
@@ -104,6 +108,7 @@ class Supervisor:
         refuse_without_realtime(self.robot)
         self._make_memory()
         try:
+            self.stops.__enter__()
             self.bus.open()
             self.start()
         except BaseException:
@@ -171,10 +176,16 @@ class Supervisor:
             return "nothing keeps the robot stopped"
         if self.latch.final:
             return f"{self.latch.cause}: only a new start of the runtime leaves this"
+        order = self._link_orders.read()
+        if order is not None and order.kind >= layout.ORDER_STOP:
+            return "the link still orders a stop: arm by spinal plan arm"
         state = self._states.read()
         controller = self.children.get(CONTROLLER.name)
         if controller is None or self.bus.busy or (state is not None and not state.at_rest):
-            return "the arm is not at rest yet"
+            return NOT_AT_REST
+        still = self.stops.release()
+        if still:
+            return f"still pressed: {', '.join(map(str, still))}"
         self.bus.leave()
         controller.kill()
         controller.postpone(0)
@@ -211,9 +222,15 @@ class Supervisor:
         views = self._memory.views
         self._orders = OrderWriter(views[Writer.SUPERVISOR], SUPERVISOR_ORDER)
         self._settings = SettingsWriter(views[Writer.SUPERVISOR], SUPERVISOR_SETTINGS)
+        self._transitions = TransitionReader(views[Writer.CONTROLLER])
         self._states = StateReader(views[Writer.CONTROLLER], len(self.robot.joints))
         self._controller_report = ReportReader(views[Writer.CONTROLLER], CONTROLLER_REPORT)
         self._link_orders = OrderReader(views[Writer.LINK], LINK_ORDER)
+        self._arming = ArmingRequests(views[Writer.LINK])
+        directory = directory_of(self._endpoints)
+        if directory is not None:
+            prepare_directory(directory)
+        self.stops = Stops(views[Writer.SUPERVISOR], self.robot, directory)
         self.bus = MotorBus(self.robot, views[Writer.CONTROLLER])
 
     def _child(self, row: ProcessRow) -> Child:
@@ -296,16 +313,23 @@ class Supervisor:
         """Remembers what must stay stopped; lets go of it when a planner's person asks for that."""
         state = self._states.read()
         if self.latch is None and state is not None and state.tick_ns > self._armed_ns:
-            self.latch = latched_by(state, clock.now_ns())
+            self.latch = latched_by(state, clock.now_ns(), self._detail())
             if self.latch is not None:
                 self._say(f"stopped: {self.latch.cause}. It stays stopped until a person arms it again")
-        asked = self._link_orders.read()
-        if asked is not None and asked.arming != self._arming_seen:
+        self._asked_to_arm |= self._arming.take()
+        if self._asked_to_arm:
             refused = self.arm()
-            if refused != "the arm is not at rest yet":  # then it is asked again in the next round
-                self._arming_seen = asked.arming
-                if refused is not None:
-                    self._say(f"not armed: {refused}")
+            self._asked_to_arm = refused == NOT_AT_REST  # then it is tried again in the next round
+            if refused is not None and not self._asked_to_arm:
+                self._say(f"not armed: {refused}")
+
+    def _detail(self) -> str:
+        """Which buttons are pressed, and the joint that a joint's condition is about."""
+        pressed = [str(line) for line in self.stops.pressed()]
+        changes = self._transitions.take()
+        if changes and changes[-1].joint >= 0:
+            pressed.append(self.robot.joints[changes[-1].joint].name)
+        return ", ".join(pressed)
 
     def _look_at_line(self) -> None:
         """Closes a line that is gone, and opens it when it is back, under whatever name."""
@@ -368,4 +392,5 @@ class Supervisor:
         for child in self.children.values():
             child.kill()
         self.bus.close()
+        self.stops.close()
         self._memory.close()
