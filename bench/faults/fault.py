@@ -31,6 +31,8 @@ class Promise:
     gap_ms: float | None = 50.0
     latched: bool = False
     recovery: Recovery = "itself"
+    keeps_torque: bool = True
+    """No servo is without torque at any time."""
 
 
 @dataclass(frozen=True, slots=True)

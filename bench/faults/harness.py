@@ -26,7 +26,7 @@ from spinal.native import clock, layout
 from spinal.native.floor import Floor
 from spinal.native.histogram import UPPER_EDGES_NS
 from spinal.native.loop import LoopStats
-from spinal.native.shared import RingFollower
+from spinal.native.shared import Ring, RingFollower
 from spinal.runtime.config import load_robot
 from spinal.runtime.errors import ProcessError
 from spinal.runtime.link.endpoints import Endpoints, in_directory
@@ -35,6 +35,8 @@ from spinal.runtime.segments import (
     CONTROLLER_STATS,
     POLICY_REPORT,
     SIM_WIRE,
+    SUPERVISOR_TAIL,
+    FaultsWriter,
     ReportReader,
     StateReader,
     Writer,
@@ -43,6 +45,9 @@ from spinal.runtime.supervisor.children import Child
 from spinal.runtime.supervisor.supervisor import Supervisor
 from spinal.runtime.types import State
 
+ORDER_VARIABLE = "SPINAL_FAULTS_POLICY"
+POLICY_ORDER = "policy"
+"""A file in the robot's folder, named by the variable: what a policy is to do wrong; see ``bad_policy``."""
 WATCH_S = 0.008
 TAKE = 512
 GOAL_REGISTER = 42
@@ -56,7 +61,7 @@ FLOOR_PERIOD_NS = 4_000_000
 FLOOR_PRIORITY = 60
 """Above the loop's: what it misses is the machine's doing."""
 SUPERVISOR_WORDS = re.compile(r"^\w+ (ended|silent|not ready|cannot|restarted)|^(guard|emergency)")
-COUNTERS = ("missing_replies", "bad_packets", "failed_writes", "starved_ticks", "skipped_slots")
+COUNTERS = ("limited_ticks", "missing_replies", "bad_packets", "failed_writes", "starved_ticks", "skipped_slots")
 KEPT_NS = 180_000_000_000
 """How long ago what is kept may be."""
 
@@ -90,7 +95,9 @@ class FaultRobot:
         sim = self.supervisor.reader(Writer.SIM)
         self.joints = self.supervisor.robot.joints
         self.period_ns = self.supervisor.robot.control.period_ns
-        self._record_follower = RingFollower(controller, CONTROLLER_RECORDS)
+        self._record_ring = Ring(
+            controller, CONTROLLER_RECORDS, self.supervisor.reader(Writer.SUPERVISOR), SUPERVISOR_TAIL
+        )
         self._wire_follower = RingFollower(sim, SIM_WIRE)
         self._record_buffer = np.zeros(TAKE, layout.record_dtype(joints))
         self._wire_buffer = np.zeros(TAKE, layout.wire_dtype(joints))
@@ -99,6 +106,8 @@ class FaultRobot:
         self._states = StateReader(controller, joints)
         self._stats = LoopStats(controller, CONTROLLER_STATS)
         self._policy = ReportReader(self.supervisor.reader(Writer.POLICY), POLICY_REPORT)
+        self.faults = FaultsWriter(self.supervisor.reader(Writer.SUPERVISOR))
+        """Of the simulator: its servos, their supply, the joints, the pose stream."""
         self._counted: dict[str, int] = {}
         self._deaths: dict[str, int] = {}
         self._died: list[tuple[float, str]] = []
@@ -110,11 +119,11 @@ class FaultRobot:
 
     def drain(self) -> None:
         """Takes what was recorded, and lets go of what is old."""
-        for follower, buffer, kept in (
-            (self._record_follower, self._record_buffer, self._records),
-            (self._wire_follower, self._wire_buffer, self._wire),
+        for take, buffer, kept in (
+            (self._record_ring.take, self._record_buffer, self._records),
+            (self._wire_follower.follow, self._wire_buffer, self._wire),
         ):
-            while count := follower.follow(buffer.view(np.uint8)):
+            while count := take(buffer.view(np.uint8)):
                 kept.append(buffer[:count].copy())
         self._count()
         oldest_ns = clock.now_ns() - KEPT_NS
@@ -278,6 +287,8 @@ def fault_robot(
             say(line)
 
         robot = load_robot(robot_file)
+        (folder / POLICY_ORDER).write_text("")
+        os.environ[ORDER_VARIABLE] = str(folder / POLICY_ORDER)
         floor = Floor(FLOOR_PERIOD_NS, FLOOR_PRIORITY)
         floor.start()
         try:

@@ -87,7 +87,7 @@ class Row:
 
 def judge(seen: Evidence, clean: NDArray[np.float64]) -> Row:
     """The row; ``clean`` [kind] is the p99.9 of a clean soak's steps (``motion.clean_steps``)."""
-    fault, promise = seen.fault, seen.fault.promise
+    fault = seen.fault
     row = Row(fault.name, safe=False, what=fault.what, recovery=seen.recovery, stall_ms=seen.stall_ms)
     row.detected_ms, row.detected_by = _detected(seen)
     safe_ns, resumed_ns = _safe_frame_ns(seen), _resumed_ns(seen)
@@ -100,7 +100,7 @@ def judge(seen: Evidence, clean: NDArray[np.float64]) -> Row:
         row.first_safe_frame_ms = 0.0 if row.state == "running" else None
     else:
         row.first_safe_frame_ms = _ms(safe_ns, seen.began_ns)
-        still_ns = motion.rest_ns(seen.frames.between(safe_ns, resumed_ns or seen.ended_ns))
+        still_ns = motion.rest_ns(seen.frames.between(safe_ns, _hold_ends_ns(seen, safe_ns)))
         row.at_rest_ms, row.brake_ms = _ms(still_ns, seen.began_ns), _ms(still_ns, safe_ns)
 
     parts = motion.lives(seen.frames, LIFE_GAP_NS)
@@ -113,7 +113,7 @@ def judge(seen: Evidence, clean: NDArray[np.float64]) -> Row:
         row.why.append(f"over a limit: {used}")
     if row.peak_step_ratio > MOST_STEP:
         row.why.append(f"a step of {row.peak_step_ratio:.2f} times a clean one")
-    row.why += _broken_promises(seen, row, safe_ns, resumed_ns)
+    row.why += _broken_promises(seen, row, safe_ns)
     row.safe = not row.why
     return row
 
@@ -124,7 +124,7 @@ def brake_limit_ms(joints: Sequence[Joint], emergency: bool) -> float:
     return max(times, default=0.0) * 1e3
 
 
-def _broken_promises(seen: Evidence, row: Row, safe_ns: int | None, resumed_ns: int | None) -> list[str]:
+def _broken_promises(seen: Evidence, row: Row, safe_ns: int | None) -> list[str]:
     promise, why = seen.fault.promise, []
     if row.state not in promise.state:
         why.append(f"it came to be {row.state}, and should be {' or '.join(promise.state)}")
@@ -137,19 +137,17 @@ def _broken_promises(seen: Evidence, row: Row, safe_ns: int | None, resumed_ns: 
         if late_ms is None or late_ms > promise.react_ms:
             told = "no safe frame" if late_ms is None else f"the first safe frame after {late_ms:.0f} ms"
             why.append(f"{told}, promised within {promise.react_ms:.0f}")
-        why += _late_rest(seen, row, safe_ns, resumed_ns)
+        why += _late_rest(seen, row, safe_ns)
     if promise.gap_ms is not None:
-        moved, gap_ns = motion.abandoned(
-            seen.frames.between(0, resumed_ns or seen.ended_ns), seen.ended_ns, round(promise.gap_ms * 1e6)
-        )
+        moved, gap_ns = motion.abandoned(seen.frames, seen.ended_ns, round(promise.gap_ms * 1e6))
         if gap_ns:
             why.append(f"no command for {gap_ns / 1e6:.0f} ms behind a step of {moved:.0f} counts")
-    if not seen.frames.torque[-1:].all() and "off" not in promise.state:
+    if promise.keeps_torque and not seen.frames.torque.all():
         why.append("a servo has lost its torque")
     return why
 
 
-def _late_rest(seen: Evidence, row: Row, safe_ns: int | None, resumed_ns: int | None) -> list[str]:
+def _late_rest(seen: Evidence, row: Row, safe_ns: int | None) -> list[str]:
     """The brake takes no longer than v/A + 2A/J; one that was soon over need not have come to its end."""
     if safe_ns is None or row.brake_limit_ms is None:
         return []
@@ -158,7 +156,7 @@ def _late_rest(seen: Evidence, row: Row, safe_ns: int | None, resumed_ns: int | 
         if row.brake_ms <= row.brake_limit_ms + spare_ms:
             return []
         return [f"{row.brake_ms:.0f} ms from the first safe frame to rest, {row.brake_limit_ms:.0f} allowed"]
-    held_ms = ((resumed_ns or seen.ended_ns) - safe_ns) / 1e6
+    held_ms = (_hold_ends_ns(seen, safe_ns) - safe_ns) / 1e6
     return ["it did not come to rest"] if held_ms > row.brake_limit_ms + 100 + spare_ms else []
 
 
@@ -199,6 +197,13 @@ def _safe_frame_ns(seen: Evidence) -> int | None:
     return first
 
 
+def _hold_ends_ns(seen: Evidence, safe_ns: int) -> int:
+    """When the first hold was over: the next tick that followed a policy, or the end."""
+    chosen = (seen.records["mode"] == layout.MODE_RUNNING) & (seen.records["tick_ns"] > safe_ns)
+    later = seen.records["tick_ns"][chosen]
+    return int(later[0]) if len(later) else seen.ended_ns
+
+
 def _resumed_ns(seen: Evidence) -> int | None:
     """When it followed its policy again, behind the last tick in which it did not; the beginning when it always did."""
     later = seen.records[seen.records["tick_ns"] >= seen.began_ns]
@@ -217,8 +222,6 @@ def _state(seen: Evidence) -> str:
     """The most careful mode of any controller that was armed; "holding" by the guard's hand."""
     later = seen.records[seen.records["tick_ns"] >= seen.began_ns]
     modes = [mode for mode in np.unique(later["mode"]).tolist() if mode in CARE]
-    if not seen.frames.torque[-1:].all():
-        return "off"
     if seen.taken_over_ns and (not modes or max(modes, key=CARE.__getitem__) == layout.MODE_RUNNING):
         return "holding"
     if not modes:

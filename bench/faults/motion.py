@@ -182,12 +182,16 @@ def lives(frames: Frames, gap_ns: int) -> list[Frames]:
 
 
 def missed(tick_ns: NDArray[np.int64], begin_ns: int, end_ns: int, period_ns: int) -> int:
-    """Slots between ``begin_ns`` and ``end_ns`` without a tick, by the ticks' scheduled instants [tick].
+    """Slots from ``begin_ns`` on and before ``end_ns`` without a tick; ``tick_ns`` [tick] are the scheduled instants
+    of one loop's ticks, all on one grid.
 
     Slots before the first and behind the last tick of the window count: a loop that stands still misses them all.
     """
-    inside = np.count_nonzero((tick_ns >= begin_ns) & (tick_ns < end_ns))
-    return max(0, (end_ns - begin_ns) // period_ns - int(inside))
+    if not len(tick_ns):
+        return max(0, (end_ns - begin_ns) // period_ns)
+    phase_ns = int(tick_ns[0])
+    slots = (end_ns - 1 - phase_ns) // period_ns - (begin_ns - 1 - phase_ns) // period_ns
+    return int(slots - np.count_nonzero((tick_ns >= begin_ns) & (tick_ns < end_ns)))
 
 
 def matched_windows(begin_ns: int, end_ns: int, length_ns: int, most: int = 20) -> list[tuple[int, int]]:

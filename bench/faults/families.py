@@ -1,0 +1,14 @@
+"""Every fault, by family, in the order in which they are tried."""
+
+from __future__ import annotations
+
+from spinal.bench.faults import body, bus, inference, processes, sensor
+from spinal.bench.faults.fault import Fault
+
+FAMILIES: dict[str, list[Fault]] = {
+    "processes": processes.FAULTS,
+    "inference": inference.FAULTS,
+    "bus": bus.FAULTS,
+    "sensor": sensor.FAULTS,
+    "body": body.FAULTS,
+}
