@@ -46,6 +46,11 @@ def hours(text: str) -> float:
     return _number(text, 0.001, 1000.0, "hours")
 
 
+def minutes(text: str) -> float:
+    """Of a clean soak: from 3 s to a day."""
+    return _number(text, 0.05, 1440.0, "minutes")
+
+
 def noise(text: str) -> str:
     """What feeds a policy's noise input."""
     return _one_of(text, NOISES)

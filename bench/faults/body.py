@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from spinal.bench.faults.bus import ALL, SERVO, of_servo
 from spinal.bench.faults.fault import Fault, Promise
 

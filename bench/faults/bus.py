@@ -1,4 +1,4 @@
-"""The bus and the motors on it: replies that are lost, garbled or late, servos that are silent or lose their power."""
+"""The bus and its motors: replies that are lost, garbled or late, servos that are silent or lose their power."""
 
 from __future__ import annotations
 
@@ -63,10 +63,27 @@ MISSING = ("missing replies", "bad packets")
 
 FAULTS = [
     Fault(
-        "reply-lost", "one reply of one servo is lost", once_more("drop_replies"), CARRIES_ON, counters=MISSING, quick=True
+        "reply-lost",
+        "one reply of one servo is lost",
+        once_more("drop_replies"),
+        CARRIES_ON,
+        counters=MISSING,
+        quick=True,
     ),
-    Fault("replies-lost", "five replies running are lost", once_more("drop_replies", 5), CARRIES_ON, counters=MISSING),
-    Fault("bytes-flipped", "one byte of a reply is inverted", once_more("corrupt_replies"), CARRIES_ON, counters=MISSING),
+    Fault(
+        "replies-lost",
+        "five replies running are lost",
+        once_more("drop_replies", 5),
+        CARRIES_ON,
+        counters=MISSING,
+    ),
+    Fault(
+        "bytes-flipped",
+        "one byte of a reply is inverted",
+        once_more("corrupt_replies"),
+        CARRIES_ON,
+        counters=MISSING,
+    ),
     Fault(
         "reply-next-tick",
         "replies of one servo come in the next tick, for 12 ms",

@@ -21,9 +21,9 @@ Recovery = Literal["itself", "a person", "never"]
 class Promise:
     """What must come of it.
 
-    ``state``: the most careful mode that the arm reaches; a carried-on arm is "running" throughout. ``react_ms``: the
-    first frame of the safe reaction is written within so long. ``gap_ms``: a moving arm is without a command for no
-    longer (None: while nobody can write, its servos stand at their last goal).
+    ``state``: the most careful mode that the arm reaches; one that carries on is "running" throughout.
+    ``react_ms``: the first frame of the safe reaction is written within so long. ``gap_ms``: a moving arm is
+    without a command for no longer (None: while nobody can write, its servos stand at their last goal).
     """
 
     state: tuple[Ends, ...]
@@ -53,6 +53,8 @@ class Fault:
     """Missed ticks behind it are held against those of windows without it."""
     counters: tuple[str, ...] = ()
     """Counters whose rise shows it (Sign.what)."""
+    absent: Callable[[], str] = lambda: ""
+    """Why it cannot be caused here, or ""."""
     modules: tuple[tuple[str, str], ...] = ()
     """Processes that run another module in place of their own, from the robot's start."""
 

@@ -61,7 +61,14 @@ FLOOR_PERIOD_NS = 4_000_000
 FLOOR_PRIORITY = 60
 """Above the loop's: what it misses is the machine's doing."""
 SUPERVISOR_WORDS = re.compile(r"^\w+ (ended|silent|not ready|cannot|restarted)|^(guard|emergency)")
-COUNTERS = ("limited_ticks", "missing_replies", "bad_packets", "failed_writes", "starved_ticks", "skipped_slots")
+COUNTERS = (
+    "limited_ticks",
+    "missing_replies",
+    "bad_packets",
+    "failed_writes",
+    "starved_ticks",
+    "skipped_slots",
+)
 KEPT_NS = 180_000_000_000
 """How long ago what is kept may be."""
 

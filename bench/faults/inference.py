@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from spinal.bench.faults.fault import CARRIES_ON, Cause, Fault, Promise
+from spinal.bench.faults.fault import Cause, Fault, Promise
 from spinal.bench.faults.harness import POLICY_ORDER, FaultRobot
 from spinal.native import clock
 
@@ -37,7 +37,14 @@ def _defect(name: str) -> Cause:
 
 def _fault(defect: str, what: str, promise: Promise, quick: bool = False) -> Fault:
     return Fault(
-        f"policy-{defect}", what, _defect(defect), promise, lasts_s=1.5, quick=quick, counters=SEEN, modules=MODULES
+        f"policy-{defect}",
+        what,
+        _defect(defect),
+        promise,
+        lasts_s=1.5,
+        quick=quick,
+        counters=SEEN,
+        modules=MODULES,
     )
 
 

@@ -205,7 +205,7 @@ def _hold_ends_ns(seen: Evidence, safe_ns: int) -> int:
 
 
 def _resumed_ns(seen: Evidence) -> int | None:
-    """When it followed its policy again, behind the last tick in which it did not; the beginning when it always did."""
+    """When it followed its policy again, behind the last tick in which it did not."""
     later = seen.records[seen.records["tick_ns"] >= seen.began_ns]
     if not len(later):
         return None

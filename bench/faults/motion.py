@@ -1,10 +1,11 @@
 """Arithmetic on commands as they reached the servos: whole encoder counts, from whoever wrote them.
 
-Steps are taken between one frame and the next, as if each were a tick after the other: a frame that comes late does
-not make a step smaller or larger. Rounding to counts hides small motion: over one tick a count is half the velocity
-limit and many times the jerk limit. So differences are taken over several strides. The m-th difference over a stride
-of k ticks is an average of differences over one tick, so it has the same bound, while what rounding can add shrinks
-with k to the power of m: each bound is checked where it bites, and a motion inside its limits is never accused.
+Steps are taken between one frame and the next, as if each were a tick after the other: a frame that comes late
+does not make a step smaller or larger. Rounding to counts hides small motion: over one tick a count is a tenth of
+the velocity limit and many times the jerk limit. So differences are taken over several strides. The m-th difference
+over a stride of k ticks is an average of differences over one tick, so it has the same bound, while what rounding
+can add shrinks with k to the power of m: each bound is checked where it bites, and a motion inside its limits is
+never accused.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ STRIDES = (1, 2, 3, 5, 8, 12, 18, 25)
 """In ticks; the longest is 100 ms at 250 Hz, the time of a whole brake."""
 ORDERS = ("position", "velocity", "acceleration", "jerk")
 REST_COUNTS = 1
+STILL_NS = 60_000_000
 """A command that stays within so many counts stands still: what rounding may do to one that does."""
 ABANDONED_COUNTS = 2
 """Steps from here on are motion that must not end from one frame to none."""
@@ -140,16 +142,16 @@ BINOMIALS = {1: (-1, 1), 2: (1, -2, 1), 3: (-1, 3, -3, 1)}
 
 
 def rest_ns(frames: Frames) -> int | None:
-    """The instant of the first frame from which on no goal changes by more than a count; None: they move to the end.
+    """The instant of the first frame from which on no goal changes by more than a count; None: they never rest.
 
-    The last tenth of a second must be still, or nobody can tell.
+    They must be still for STILL_NS, or nobody can tell.
     """
     if not len(frames):
         return None
     away = np.abs(frames.counts - frames.counts[-1]).max(axis=1) > REST_COUNTS
     moving = np.flatnonzero(away)
     first = int(moving[-1]) + 1 if len(moving) else 0
-    if frames.arrived_ns[-1] - frames.arrived_ns[first] < 100_000_000:
+    if frames.arrived_ns[-1] - frames.arrived_ns[first] < STILL_NS:
         return None
     return int(frames.arrived_ns[first])
 
@@ -182,8 +184,8 @@ def lives(frames: Frames, gap_ns: int) -> list[Frames]:
 
 
 def missed(tick_ns: NDArray[np.int64], begin_ns: int, end_ns: int, period_ns: int) -> int:
-    """Slots from ``begin_ns`` on and before ``end_ns`` without a tick; ``tick_ns`` [tick] are the scheduled instants
-    of one loop's ticks, all on one grid.
+    """Slots from ``begin_ns`` on and before ``end_ns`` without a tick; ``tick_ns`` [tick]: the scheduled
+    instants of one loop's ticks, all on one grid.
 
     Slots before the first and behind the last tick of the window count: a loop that stands still misses them all.
     """

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from spinal.bench.faults.fault import CARRIES_ON, Cause, Fault, Promise
 from spinal.bench.faults.harness import FaultRobot
 
 NOTICED_MS = 150.0
-"""The supervisor looks every 10 ms, and the loop takes its order in the next tick; a stall of the machine besides."""
+"""The supervisor looks every 10 ms, the loop takes its order in the next tick; the rest is for stalls."""
 GUARDED_MS = 50.0
 """A controller that is gone is braked for within so long."""
 HOLDS = Promise(("holding",), react_ms=NOTICED_MS)
@@ -92,7 +92,9 @@ FAULTS = [
     *_signals("policy", HOLDS, misses=True),
     *_pauses("policy", [(0.01, CARRIES_ON), (0.1, CARRIES_ON), (1.0, AT_TAIL), (5.0, AT_TAIL)], quick=1.0),
     *_signals("link", HOLDS, misses=True),
-    *_pauses("link", [(0.1, CARRIES_ON), (1.0, CARRIES_ON), (4.0, HOLDS_LATE := Promise(("holding",), 2500.0))]),
+    *_pauses(
+        "link", [(0.1, CARRIES_ON), (1.0, CARRIES_ON), (4.0, HOLDS_LATE := Promise(("holding",), 2500.0))]
+    ),
     *_signals("planner", CARRIES_ON, misses=True),
     *_pauses("planner", [(1.0, CARRIES_ON), (5.0, GOAL_ENDS)]),
     *_signals("sim", SERVOS_GONE, misses=False),

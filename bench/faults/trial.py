@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spinal.bench.faults import motion
 from spinal.bench.faults.fault import Fault
 from spinal.bench.faults.harness import FaultRobot
-from spinal.bench.faults.judge import Evidence, Row, judge
+from spinal.bench.faults.judge import Evidence
 from spinal.native import clock, layout
 
 BEFORE_NS = 300_000_000
@@ -23,20 +22,6 @@ STALL_MS = 12.0
 """An empty loop of higher priority that was so late: the machine stood still, whatever we did."""
 TRIES = 3
 MISS_WINDOW_NS = 2_000_000_000
-
-
-def try_fault(robot: FaultRobot, fault: Fault, clean: NDArray[np.float64]) -> Row:
-    """Causes it, up to TRIES times while the machine itself stands still in between and the row is not safe.
-
-    Raises ProcessError when the robot does not get in order before it.
-    """
-    for attempt in range(1, TRIES + 1):
-        row = judge(cause(robot, fault), clean)
-        row.tries = attempt
-        disturbed = row.stall_ms > STALL_MS and not fault.starves
-        if row.safe or not disturbed or not robot.ok:
-            break
-    return row
 
 
 def cause(robot: FaultRobot, fault: Fault) -> Evidence:

@@ -57,7 +57,7 @@ def supervised_robot(
     ``hz``: of its policy, when not what the file says. ``planner``: the demo's, which keeps it picking. Raises
     BusError, ConfigError, LinkError, PolicyError, ProcessError, RealtimeError.
     """
-    with _ended_in_order(), tempfile.TemporaryDirectory(prefix="spinal-bench-") as folder:
+    with ended_in_order(), tempfile.TemporaryDirectory(prefix="spinal-bench-") as folder:
         robot_file = SHIPPED if hz is None else robot_at(hz, Path(folder))
         endpoints = in_directory(Path(folder))
         robot = load_robot(robot_file)
@@ -66,7 +66,7 @@ def supervised_robot(
 
 
 @contextmanager
-def _ended_in_order() -> Iterator[None]:
+def ended_in_order() -> Iterator[None]:
     """SIGTERM raises SystemExit here, as Ctrl-C raises KeyboardInterrupt."""
 
     def leave(number: int, frame: FrameType | None) -> None:

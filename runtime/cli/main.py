@@ -52,6 +52,9 @@ COMMANDS = {
         "spinal.runtime.cli.plan", "a planner's hand tool: pick, pause, go on, stop, relax, arm, speed, watch"
     ),
     "bench": Command("spinal.bench.command", "measure latency and smoothness; the release gate"),
+    "faults": Command(
+        "spinal.bench.faults.command", "kill, starve and garble the simulated robot; see what its arm does"
+    ),
     "emulate": Command("spinal.runtime.cli.emulate", "serve emulated servos on a pty for other programs"),
 }
 
