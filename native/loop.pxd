@@ -44,9 +44,11 @@ cdef extern from "modes.h" nogil:
         int answer
         int clearing
     const sp_edge *sp_edge_at(int) noexcept
+    int sp_edge_index(const sp_edge *) noexcept
     const sp_edge *sp_mode_edge(sp_mode, uint32_t) noexcept
     const sp_condition *sp_condition_at(int) noexcept
     uint32_t sp_conditions_latched(uint32_t) noexcept
+    int sp_conditions_answer(uint32_t, int) noexcept
     const char *sp_mode_name(sp_mode) noexcept
     const char *sp_rung_name(sp_rung) noexcept
 

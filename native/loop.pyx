@@ -115,26 +115,34 @@ def rung_name(int rung):
     return sp_rung_name(<sp_rung>rung).decode()
 
 
+def edge(int index):
+    """One row of the table of modes: (from, to, name, when any of these bits, unless any of these); None past it."""
+    cdef const sp_edge *row = sp_edge_at(index)
+    if row == NULL:
+        return None
+    return (sp_mode_name(row.from_).decode(), sp_mode_name(row.to).decode(), row.name.decode(), row.when, row.unless)
+
+
 def edges():
-    """The table of modes, in order of care: (from, to, name, when any of these bits, unless any of these)."""
+    """The table of modes, in order of care; see ``edge``."""
     rows = []
-    cdef const sp_edge *edge = sp_edge_at(0)
-    while edge != NULL:
-        rows.append((sp_mode_name(edge.from_).decode(), sp_mode_name(edge.to).decode(), edge.name.decode(),
-                     edge.when, edge.unless))
-        edge = sp_edge_at(<int>len(rows))
+    while (row := edge(len(rows))) is not None:
+        rows.append(row)
     return rows
+
+
+def condition(int bit):
+    """One row of the table of conditions: (name, answer, clearing), see ``core/modes.h``; None past it."""
+    cdef const sp_condition *row = sp_condition_at(bit)
+    if row == NULL:
+        return None
+    return (row.name.decode(), ("wait", "hold", "stop", "let_go")[row.answer],
+            ("by_itself", "on_rearming", "never")[row.clearing])
 
 
 def conditions():
-    """The table of conditions, one row a bit: (name, answer, clearing); see ``core/modes.h``."""
-    rows = []
-    cdef const sp_condition *row
-    for bit in range(SP_CONDITION_COUNT):
-        row = sp_condition_at(bit)
-        rows.append((row.name.decode(), ("wait", "hold", "stop", "let_go")[row.answer],
-                     ("by_itself", "on_rearming", "never")[row.clearing]))
-    return rows
+    """The table of conditions, one row a bit; see ``condition``."""
+    return [condition(bit) for bit in range(SP_CONDITION_COUNT)]
 
 
 def next_mode(int mode, uint32_t conditions):
@@ -143,9 +151,20 @@ def next_mode(int mode, uint32_t conditions):
     return (mode, None) if edge == NULL else (<int>edge.to, edge.name.decode())
 
 
+def edge_index(int mode, uint32_t conditions):
+    """Which row of the table of modes is taken, as transitions record it; None to stay."""
+    cdef const sp_edge *row = sp_mode_edge(<sp_mode>mode, conditions)
+    return None if row == NULL else sp_edge_index(row)
+
+
 def latched(uint32_t conditions):
     """Those of ``conditions`` that stay once they were raised."""
     return sp_conditions_latched(conditions)
+
+
+def leads_to(uint32_t conditions, str answer):
+    """Whether any of ``conditions`` leads to ``answer`` (wait, hold, stop, let_go) or worse."""
+    return bool(sp_conditions_answer(conditions, ("wait", "hold", "stop", "let_go").index(answer)))
 
 
 cdef class Loop:

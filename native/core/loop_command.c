@@ -124,9 +124,10 @@ void sp_loop_command_bus(sp_loop *loop, int64_t tick_ns)
         memcpy(command->joints, loop->joints, bytes);
         sp_mailbox_publish(loop->config.commands, command, offsetof(sp_command, joints) + bytes);
     }
-    if (loop->bus.write(loop->bus.context, loop->joints) == -EINVAL)
+    int failure = loop->bus.write(loop->bus.context, loop->joints);
+    if (failure == -EINVAL)
         loop->latched |= SP_CONDITION_REFUSED;
-    if (!loop->energised)
+    if (!failure && !loop->energised)
         energise(loop);
     if (loop->mode == SP_MODE_STOPPED && sp_conditions_answer(loop->conditions, SP_ANSWER_LET_GO))
         let_go(loop, tick_ns);

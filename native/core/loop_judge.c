@@ -61,8 +61,9 @@ static uint32_t order_conditions(sp_loop *loop, int64_t tick_ns)
             conditions |= SP_CONDITION_ORDER_STALE;
             continue;
         }
-        speed = order.speed < speed ? order.speed : speed;
-        if (order.kind >= SP_ORDER_OFF)
+        double share = order.speed >= 0 ? order.speed : 0; /* NaN too */
+        speed = share < speed ? share : speed;
+        if (order.kind == SP_ORDER_OFF)
             conditions |= SP_CONDITION_ORDER_OFF;
         else if (order.kind == SP_ORDER_STOP)
             conditions |= SP_CONDITION_ORDER_STOP; /* a stop does not expire */
@@ -78,7 +79,7 @@ static uint32_t order_conditions(sp_loop *loop, int64_t tick_ns)
     return conditions;
 }
 
-/* What the joints themselves say. The first joint that complains is the culprit of the tick. */
+/* What the joints themselves say. The first joint with something new to complain of is the culprit of the tick. */
 static uint32_t joint_conditions(sp_loop *loop, int64_t tick_ns)
 {
     const sp_loop_config *config = &loop->config;
@@ -93,22 +94,22 @@ static uint32_t joint_conditions(sp_loop *loop, int64_t tick_ns)
         if (health && loop->energised && !loop->fade_start_ns && health[i].stamp_ns > loop->energised_ns &&
             !health[i].torque)
             own |= SP_CONDITION_MOTOR_OFF;
-        if (own && loop->culprit < 0)
+        if (own & ~loop->conditions && loop->culprit < 0)
             loop->culprit = i;
         conditions |= own;
     }
     return conditions;
 }
 
+/* Of the trajectory that is in force, or would be in this tick. */
 static uint32_t trajectory_conditions(const sp_loop *loop, int64_t tick_ns)
 {
-    const sp_active *active = &loop->paths[loop->in_force < 0 ? 0 : loop->in_force];
-    if (loop->pending)
-        return 0;
-    if (loop->in_force < 0 || sp_trajectory_end_ns(&active->path) <= tick_ns)
+    if (loop->in_force < 0 && !loop->pending)
         return SP_CONDITION_NO_TRAJECTORY;
-    int64_t age_ns = tick_ns - active->path.observation_stamp_ns;
-    return age_ns > loop->config.tail_limit_ns ? SP_CONDITION_CHUNK_OLD : 0;
+    const sp_trajectory *path = &loop->paths[loop->pending ? loop->in_force == 0 : loop->in_force].path;
+    if (sp_trajectory_end_ns(path) <= tick_ns)
+        return SP_CONDITION_NO_TRAJECTORY;
+    return tick_ns - path->observation_stamp_ns > loop->config.tail_limit_ns ? SP_CONDITION_CHUNK_OLD : 0;
 }
 
 uint32_t sp_loop_judge(sp_loop *loop, int64_t tick_ns, int64_t skipped)

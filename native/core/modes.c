@@ -2,46 +2,43 @@
 
 #include <stddef.h>
 
-#define BY_ITSELF SP_CLEARS_BY_ITSELF
-#define ON_REARMING SP_CLEARS_ON_REARMING
+/* The table, once: bit, name, answer, clearing. Rows and masks are made of it, so that they cannot differ. */
+#define CONDITIONS(ROW)                                      \
+    ROW(NO_TRAJECTORY, "no_trajectory", HOLD, BY_ITSELF)     \
+    ROW(ORDER_HOLD, "order_hold", HOLD, BY_ITSELF)           \
+    ROW(ORDER_STALE, "order_stale", HOLD, BY_ITSELF)         \
+    ROW(JOINT_SILENT, "joint_silent", HOLD, BY_ITSELF)       \
+    ROW(LATE, "late", HOLD, BY_ITSELF)                       \
+    ROW(ORDER_STOP, "order_stop", STOP, ON_REARMING)         \
+    ROW(NOT_ARMED, "not_armed", WAIT, BY_ITSELF)             \
+    ROW(NOT_TESTED, "not_tested", WAIT, BY_ITSELF)           \
+    ROW(CHUNK_OLD, "chunk_old", HOLD, BY_ITSELF)             \
+    ROW(LINE_LOST, "line_lost", HOLD, BY_ITSELF)             \
+    ROW(MOTOR_OFF, "motor_off", STOP, ON_REARMING)           \
+    ROW(FROZEN, "frozen", STOP, ON_REARMING)                 \
+    ROW(FOLLOWING, "following", HOLD, BY_ITSELF)             \
+    ROW(FOLLOWING_LOST, "following_lost", STOP, ON_REARMING) \
+    ROW(CONTACT, "contact", HOLD, BY_ITSELF)                 \
+    ROW(COLLISION, "collision", STOP, ON_REARMING)           \
+    ROW(HOT, "hot", HOLD, BY_ITSELF)                         \
+    ROW(OVERHEATED, "overheated", STOP, ON_REARMING)         \
+    ROW(VOLTAGE_LOW, "voltage_low", HOLD, BY_ITSELF)         \
+    ROW(VOLTAGE_FAILED, "voltage_failed", STOP, ON_REARMING) \
+    ROW(ESTOP, "estop", STOP, ON_REARMING)                   \
+    ROW(ORDER_OFF, "order_off", LET_GO, ON_REARMING)         \
+    ROW(HELD_LONG, "held_long", LET_GO, ON_REARMING)         \
+    ROW(REFUSED, "refused", STOP, NEVER)                     \
+    ROW(RELEASED, "released", LET_GO, ON_REARMING)
 
-static const sp_condition CONDITIONS[SP_CONDITION_COUNT] = {
-    {"no_trajectory", SP_ANSWER_HOLD, BY_ITSELF},
-    {"order_hold", SP_ANSWER_HOLD, BY_ITSELF},
-    {"order_stale", SP_ANSWER_HOLD, BY_ITSELF},
-    {"joint_silent", SP_ANSWER_HOLD, BY_ITSELF},
-    {"late", SP_ANSWER_HOLD, BY_ITSELF},
-    {"order_stop", SP_ANSWER_STOP, ON_REARMING},
-    {"not_armed", SP_ANSWER_WAIT, BY_ITSELF},
-    {"not_tested", SP_ANSWER_WAIT, BY_ITSELF},
-    {"chunk_old", SP_ANSWER_HOLD, BY_ITSELF},
-    {"line_lost", SP_ANSWER_HOLD, BY_ITSELF},
-    {"motor_off", SP_ANSWER_STOP, ON_REARMING},
-    {"frozen", SP_ANSWER_STOP, ON_REARMING},
-    {"following", SP_ANSWER_HOLD, BY_ITSELF},
-    {"following_lost", SP_ANSWER_STOP, ON_REARMING},
-    {"contact", SP_ANSWER_HOLD, BY_ITSELF},
-    {"collision", SP_ANSWER_STOP, ON_REARMING},
-    {"hot", SP_ANSWER_HOLD, BY_ITSELF},
-    {"overheated", SP_ANSWER_STOP, ON_REARMING},
-    {"voltage_low", SP_ANSWER_HOLD, BY_ITSELF},
-    {"voltage_failed", SP_ANSWER_STOP, ON_REARMING},
-    {"estop", SP_ANSWER_STOP, ON_REARMING},
-    {"order_off", SP_ANSWER_LET_GO, ON_REARMING},
-    {"held_long", SP_ANSWER_LET_GO, ON_REARMING},
-    {"refused", SP_ANSWER_STOP, SP_CLEARS_NEVER},
-    {"released", SP_ANSWER_LET_GO, ON_REARMING},
-};
+#define AS_ROW(bit, word, leads_to, clears) \
+    [__builtin_ctz(SP_CONDITION_##bit)] = {word, SP_ANSWER_##leads_to, SP_CLEARS_##clears},
+static const sp_condition TABLE[SP_CONDITION_COUNT] = {CONDITIONS(AS_ROW)};
 
-#define WAITS (SP_CONDITION_NOT_ARMED | SP_CONDITION_NOT_TESTED)
-#define HOLDS                                                                                                \
-    (SP_CONDITION_NO_TRAJECTORY | SP_CONDITION_ORDER_HOLD | SP_CONDITION_ORDER_STALE | SP_CONDITION_JOINT_SILENT | \
-     SP_CONDITION_LATE | SP_CONDITION_CHUNK_OLD | SP_CONDITION_LINE_LOST | SP_CONDITION_FOLLOWING |           \
-     SP_CONDITION_CONTACT | SP_CONDITION_HOT | SP_CONDITION_VOLTAGE_LOW)
-#define STOPS                                                                                                \
-    (SP_CONDITION_ORDER_STOP | SP_CONDITION_MOTOR_OFF | SP_CONDITION_FROZEN | SP_CONDITION_FOLLOWING_LOST |   \
-     SP_CONDITION_COLLISION | SP_CONDITION_OVERHEATED | SP_CONDITION_VOLTAGE_FAILED | SP_CONDITION_ESTOP |    \
-     SP_CONDITION_REFUSED | SP_CONDITION_ORDER_OFF | SP_CONDITION_HELD_LONG | SP_CONDITION_RELEASED)
+/* The bits whose answer is so, or, for STOPS, worse. */
+#define IF_WAIT(bit, word, leads_to, clears) | (SP_ANSWER_##leads_to == SP_ANSWER_WAIT ? SP_CONDITION_##bit : 0)
+#define IF_HOLD(bit, word, leads_to, clears) | (SP_ANSWER_##leads_to == SP_ANSWER_HOLD ? SP_CONDITION_##bit : 0)
+#define IF_STOP(bit, word, leads_to, clears) | (SP_ANSWER_##leads_to >= SP_ANSWER_STOP ? SP_CONDITION_##bit : 0)
+enum { WAITS = 0 CONDITIONS(IF_WAIT), HOLDS = 0 CONDITIONS(IF_HOLD), STOPS = 0 CONDITIONS(IF_STOP) };
 
 static const sp_edge EDGES[] = {
     {SP_MODE_OFF, SP_MODE_READY, "arm", 0, WAITS | STOPS | SP_CONDITION_JOINT_SILENT | SP_CONDITION_LINE_LOST},
@@ -77,14 +74,14 @@ const sp_edge *sp_edge_at(int index)
 
 const sp_condition *sp_condition_at(int bit)
 {
-    return bit >= 0 && bit < SP_CONDITION_COUNT ? &CONDITIONS[bit] : NULL;
+    return bit >= 0 && bit < SP_CONDITION_COUNT ? &TABLE[bit] : NULL;
 }
 
 uint32_t sp_conditions_latched(uint32_t conditions)
 {
     uint32_t latched = 0;
     for (int bit = 0; bit < SP_CONDITION_COUNT && conditions >> bit; bit++)
-        if (conditions >> bit & 1 && CONDITIONS[bit].clearing != SP_CLEARS_BY_ITSELF)
+        if (conditions >> bit & 1 && TABLE[bit].clearing != SP_CLEARS_BY_ITSELF)
             latched |= 1u << bit;
     return latched;
 }
@@ -92,7 +89,7 @@ uint32_t sp_conditions_latched(uint32_t conditions)
 int sp_conditions_answer(uint32_t conditions, sp_answer answer)
 {
     for (int bit = 0; bit < SP_CONDITION_COUNT && conditions >> bit; bit++)
-        if (conditions >> bit & 1 && CONDITIONS[bit].answer >= answer)
+        if (conditions >> bit & 1 && TABLE[bit].answer >= answer)
             return 1;
     return 0;
 }
