@@ -145,7 +145,7 @@ static void begin_energised(sp_reflex *reflex, const sp_joint_sample *sample, co
         .voltage = before.voltage,
         .health_ns = before.health_ns,
         .lagged = commanded->position,
-        .moved_from = commanded->position,
+        .position = NAN, /* whatever comes first has changed */
         .velocity = isfinite(sample->velocity) ? sample->velocity : 0,
     };
 }
