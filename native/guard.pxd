@@ -86,8 +86,10 @@ cdef class Guard:
     cdef bint running
     cdef bint in_lock_step
     cdef object owners
+    cdef object nice_refused
     cdef int state_now(self) noexcept
     cdef int carry_out(self, sp_guard_request *, double) except -1
+    cdef int until_done(self, double) except -1
 
 
 cdef class Judge:

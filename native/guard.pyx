@@ -63,6 +63,7 @@ CAUSES = (None, "died", "stopped", "silent")
 OUTCOMES = ("nothing_commanded", "not_energised", "unusable", "braked", "line_lost")
 JOINT_BYTES = 6 * sizeof(double)
 ANSWER_LIMIT_S = 5.0
+BEST_NICE = -20
 ASK_AGAIN_S = 0.0005
 
 
@@ -137,6 +138,7 @@ cdef class Guard:
 
     def __cinit__(self):
         self.pidfd = self.stat_fd = -1
+        self.nice_refused = "not asked"
 
     def __init__(self, plan, Bus bus not None, int line_fd, Segment controller not None, int command_part,
                  ManualClock clock=None):
@@ -205,7 +207,9 @@ cdef class Guard:
 
     def watch(self, int pidfd):
         """Watches the process behind ``pidfd`` (its own copy is kept) from here on. Call it right after its start:
-        heartbeats and commands of before are not its own. A take-over of before is forgotten.
+        heartbeats and commands of before are not its own, and its threads inherit the niceness that it is given where
+        the guard is real-time: a process frees its memory before it is dead, at its own priority, and the arm waits
+        for that. A take-over of before is forgotten.
 
         Raises RuntimeError while another one is watched or taken over, ValueError when it is no pidfd.
         """
@@ -213,10 +217,12 @@ cdef class Guard:
             raise RuntimeError(f"the guard is {self.state}: it watches one controller at a time")
         cdef sp_guard_request request
         cdef int old_pidfd = self.pidfd, old_stat_fd = self.stat_fd
-        request.pidfd, request.stat_fd = open_process(pidfd)
+        request.pidfd, pid, request.stat_fd = open_process(pidfd)
         request.heartbeat_ns = sp_heartbeat_now((<Segment>self.owners[1]).memory)
         request.command_number = sp_mailbox_latest((<Mailbox>self.owners[2]).box)
         self.pidfd, self.stat_fd = request.pidfd, request.stat_fd
+        if self.guard.config.realtime.fifo_priority > 0 and pid > 0:
+            self.nice_refused = hurry(pid)
         self.carry_out(&request, ANSWER_LIMIT_S)
         close_both(old_pidfd, old_stat_fd)
 
@@ -232,11 +238,15 @@ cdef class Guard:
         self.pidfd = self.stat_fd = -1
 
     cdef int carry_out(self, sp_guard_request *request, double limit_s) except -1:
-        if sp_guard_is_done(self.guard):
-            sp_guard_ask(self.guard, request)
-        if not self.running:
-            sp_guard_wake(self.guard)
         deadline = time.monotonic() + limit_s
+        self.until_done(deadline)  # an earlier one that took too long
+        sp_guard_ask(self.guard, request)
+        self.until_done(deadline)
+        return 0
+
+    cdef int until_done(self, double deadline) except -1:
+        if not self.running and not sp_guard_is_done(self.guard):
+            sp_guard_wake(self.guard)
         while not sp_guard_is_done(self.guard):
             if not self.running or time.monotonic() > deadline:
                 raise TimeoutError(f"the guard is still {self.state}")
@@ -297,10 +307,20 @@ cdef class Guard:
         """What the kernel granted: name -> None (granted), "not asked", or the reason in words."""
         cdef sp_realtime_report report = self.guard.realtime
         words = {0: None, -1: "not asked"}
-        return {
+        granted = {
             name: words[code] if code in words else os.strerror(code)
             for name, code in (("fifo", report.fifo), ("timer_slack", report.timer_slack))
         }
+        return {**granted, "controller_nice": self.nice_refused}
+
+
+def hurry(int pid):
+    """Gives the process the best niceness; None, or why that was refused."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, pid, BEST_NICE)
+    except OSError as error:
+        return os.strerror(error.errno)
+    return None
 
 
 def has_exited(int pidfd):
@@ -310,21 +330,22 @@ def has_exited(int pidfd):
 
 
 def open_process(int pidfd):
-    """A copy of ``pidfd``, and ``/proc/PID/stat`` open to read (-1 when the process is gone)."""
+    """A copy of ``pidfd``, its PID (0 when the process is gone), and ``/proc/PID/stat`` open to read (then -1)."""
     with open(f"/proc/self/fdinfo/{pidfd}") as info:
         pids = [line.split()[1] for line in info if line.startswith("Pid:")]
     if not pids:
         raise ValueError(f"descriptor {pidfd} is no pidfd")
-    own, stat = fcntl.fcntl(pidfd, fcntl.F_DUPFD_CLOEXEC, 0), -1
+    own, pid, stat = fcntl.fcntl(pidfd, fcntl.F_DUPFD_CLOEXEC, 0), int(pids[0]), -1
     try:
-        if int(pids[0]) > 0:
-            stat = os.open(f"/proc/{pids[0]}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        if pid > 0:
+            stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         pass
     except BaseException:
         os.close(own)
         raise
-    if stat >= 0 and has_exited(own):  # whoever has its number now is another one
+    if not has_exited(own):
+        return own, pid, stat
+    if stat >= 0:  # whoever has its number now may be another one
         os.close(stat)
-        stat = -1
-    return own, stat
+    return own, 0, -1

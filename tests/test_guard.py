@@ -177,6 +177,19 @@ def test_it_kills_for_certain_and_writes_nothing_before_the_death(rig):
     assert 15 * MS <= done.silent_ns <= 24 * MS
 
 
+def test_what_is_watched_may_die_before_others_run(rig):
+    """It frees its memory at its own priority: a busy machine would keep the arm waiting."""
+    one = rig(fifo_priority=46)
+    assert one.guard.realtime["controller_nice"] == "not asked"
+    child = one.child()
+    refused = one.guard.realtime["controller_nice"]
+    assert os.getpriority(os.PRIO_PROCESS, child.pid) == (
+        os.getpriority(os.PRIO_PROCESS, 0) if refused else -20
+    )
+    other = rig()
+    assert os.getpriority(os.PRIO_PROCESS, other.child().pid) == os.getpriority(os.PRIO_PROCESS, 0)
+
+
 def test_a_machine_that_stands_still_is_no_silence(rig):
     """Each wake-up comes a second late, and the controller has not ticked in any of them so far."""
     one = rig()

@@ -142,10 +142,10 @@ def test_the_check_notices_a_loop_that_faults(plants):
 
 
 def loop_sources():
-    """The core files that the loop and its buses are linked from."""
+    """The core files that the loop, its buses and the guard are linked from."""
     modules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
-    ours = [m for m in modules if m["name"].removeprefix("spinal.native.") in ("loop", "bus", "feetech_bus")]
-    assert len(ours) == 3
+    ours = [m for m in modules if m["name"].removeprefix("spinal.native.") in ("loop", "bus", "feetech_bus", "guard")]
+    assert len(ours) == 4
     return sorted(
         {CORE / Path(source).name for m in ours for source in m["sources"] if source.endswith(".c")}
     )
@@ -164,6 +164,8 @@ MAY_CALL = re.compile(
     r"|clock_gettime|clock_nanosleep|__errno_location|getrusage|syscall"
     # serial.c, on a descriptor that never waits
     r"|fcntl|ppoll|read|write"
+    # guard.c, the same, and none with a time to wait; its thread is made and ended by its owner
+    r"|poll|pread|tcflush|pthread_(create|join|attr_(init|destroy|setstacksize))"
     # realtime.c, before the first tick
     r"|mlockall|prctl|sigfillset|pthread_(sigmask|self|setschedparam)|sched_setaffinity"
 )
