@@ -1,5 +1,7 @@
 #include "limiter.h"
 
+#include "brake.h"
+
 #include <float.h>
 #include <math.h>
 
@@ -9,8 +11,7 @@
 /* What doubles round away, as a share. */
 #define ROUNDING 1e-9
 
-/* Limits in the units in which one tick of full jerk is 1: acceleration in J dt, velocity in J dt^2, position in
- * J dt^3. A brake is then made of whole steps, and its sums have a closed form. */
+/* Limits in the units of the brake (brake.h): one tick of full jerk is 1. */
 typedef struct {
     double acceleration, velocity, position; /* of one unit, in rad and s */
     double top, speed;                       /* the limits */
@@ -26,11 +27,6 @@ typedef struct {
 typedef struct {
     double low, high;
 } interval;
-
-static double clamp(double value, double low, double high)
-{
-    return value < low ? low : value > high ? high : value;
-}
 
 static bounds bounds_of(const sp_limits *limits, const sp_limits *emergency, double dt)
 {
@@ -57,104 +53,6 @@ static place place_of(const bounds *b, const sp_limits *limits, double position,
         .v = velocity / b->velocity,
         .a = acceleration / b->acceleration,
     };
-}
-
-/* ---- the brake, in its units: v and a are the state's, x and r are magnitudes ---- */
-
-/* The velocity that is taken off by an acceleration of x, x - 1, x - 2 ... for as long as it is above 0. */
-static double taken_off(double x)
-{
-    if (x <= 0)
-        return 0;
-    double n = ceil(x);
-    return n * x - 0.5 * n * (n - 1);
-}
-
-/* Ticks of the release that takes off r, r > 0. */
-static double release_ticks(double r)
-{
-    return ceil(0.5 * (sqrt(1 + 8 * r) - 1));
-}
-
-/* The inverse of taken_off: the largest acceleration that can be released in time when r is left. */
-static double releasable(double r)
-{
-    if (r <= 1)
-        return r;
-    double n = release_ticks(r);
-    return r / n + 0.5 * (n - 1);
-}
-
-/* The acceleration from which release alone brings v to 0. */
-static double switching_curve(double v)
-{
-    return -copysign(releasable(fabs(v)), v);
-}
-
-/* The next acceleration on the way to the switching curve. An acceleration above the limit comes back by jerk. */
-static double towards(double curve, double a, double top)
-{
-    return clamp(clamp(curve, a - 1, a + 1), fmin(-top, a + 1), fmax(top, a - 1));
-}
-
-/* Whether release alone would leave the joint moving downwards. */
-static int comes_to_move_down(double v, double a)
-{
-    return a > 0 ? v + taken_off(a - 1) < 0 : v < taken_off(-a - 1);
-}
-
-/* Displacements of n ticks with acceleration a + slope, a + 2 slope, ... from velocity v. */
-static double travel(double v, double a, double slope, double n)
-{
-    return n * (v + 0.5 * (n + 1) * (a + slope * (n + 2) / 3));
-}
-
-static double gain(double a, double slope, double n)
-{
-    return n * (a + 0.5 * slope * (n + 1));
-}
-
-/* Path of the brake of a joint that will not come to move down: n ticks against the motion, ticks at the
- * acceleration limit, release. Each count is the first tick of the next phase, solved for. */
-static sp_brake_path path_upwards(double v, double a, double top)
-{
-    sp_brake_path path = {.lowest = 0};
-    if (v < 0) { /* acceleration under way turns it round: the trough is the last tick before v > 0 */
-        double n = ceil(a - 0.5 - 0.5 * sqrt(fmax(0, (2 * a - 1) * (2 * a - 1) + 8 * v))) - 1;
-        path.lowest = travel(v, a, -1, n);
-    }
-    double n, slope;
-    if (a < -top) { /* braking harder than the limit: come back to it */
-        slope = 1;
-        n = floor(-a - top);
-    } else {
-        double lag = ceil(-a) + a;
-        double until_release = a - 1 + sqrt(fmax(0, 0.5 * a * (a - 1) + v - 0.5 * lag * (1 - lag)));
-        slope = -1;
-        n = fmax(0, ceil(fmin(until_release, a + top - 1)));
-    }
-    path.rest = travel(v, a, slope, n);
-    v += gain(a, slope, n);
-    n = fmax(0, ceil((v - taken_off(top)) / top));
-    path.rest += n * v - 0.5 * top * n * (n + 1);
-    v -= n * top;
-    if (v > 1) {
-        n = release_ticks(v);
-        double last = v / n - 0.5 * (n - 1);
-        path.rest += n * (n - 1) * (0.5 * last + (n - 2) / 6);
-    }
-    path.highest = fmax(0, path.rest);
-    path.lowest = fmin(path.lowest, path.rest);
-    return path;
-}
-
-/* Displacements from here. */
-static sp_brake_path brake_path(double v, double a, double top)
-{
-    if (!comes_to_move_down(v, a))
-        return path_upwards(v, a, top);
-    sp_brake_path mirrored = path_upwards(-v, -a, top);
-    return (sp_brake_path){-mirrored.highest, -mirrored.lowest, -mirrored.rest};
 }
 
 /* ---- the set ---- */
@@ -390,6 +288,15 @@ uint32_t sp_limiter_step_gripper(sp_limiter *joint, const sp_limits *limits, dou
         reasons |= SP_LIMITED_VELOCITY;
     sp_limiter_rest(joint, next);
     return reasons;
+}
+
+sp_limiter sp_limiter_between(const sp_limiter *before, const sp_limiter *one, const sp_limiter *other, double share,
+                              double dt)
+{
+    double acceleration = one->acceleration + share * (other->acceleration - one->acceleration);
+    double velocity = before->velocity + acceleration * dt, position = before->position + velocity * dt;
+    return (sp_limiter){position, velocity, acceleration,
+                        {position, velocity + 0.5 * acceleration * dt, acceleration}};
 }
 
 /* ---- before arming, and for prediction ---- */

@@ -118,6 +118,12 @@ uint32_t sp_limiter_brake(sp_limiter *joint, const sp_limits *limits, double dt_
 /* One tick of a gripper: a step that is bounded in position and speed only. */
 uint32_t sp_limiter_step_gripper(sp_limiter *joint, const sp_limits *limits, double dt_s, double position);
 
+/* The step between two steps from `before`: at share 0 the one, at 1 the other. What a joint may do next is an interval
+ * of accelerations, so what lies between two that are allowed is; and the set that a brake stays inside is convex
+ * between a brake's own step and any other allowed one. */
+sp_limiter sp_limiter_between(const sp_limiter *before, const sp_limiter *one, const sp_limiter *other, double share,
+                              double dt_s);
+
 /* `limits` at a speed scale of 0 to 1; beyond is clamped, NaN is 0. Velocity alone is scaled. Acceleration and jerk
  * stay, because they are what a joint stops with: so a scale that is lowered in motion takes no state out of the
  * set but by its velocity, and the distance to rest falls with the square of the scale. Scaled in proportion it

@@ -39,21 +39,30 @@ static uint32_t step_joint(sp_loop *loop, int i, const sp_limits *limits, const 
                    : sp_limiter_brake_or_return(joint, &limits[i], &config->emergency[i], dt_s);
 }
 
-/* Takes back the steps of the arm joints when the fence refuses where they lead, and brakes in their place: the brake
- * from here was found clear a tick ago. */
+/* Takes back the steps of the arm joints when the fence refuses where they lead. In their place comes what lies as near
+ * to them as the fence allows on the way from the brake, which was found clear a tick ago. */
 static void keep_inside_fence(sp_loop *loop, const sp_limits *limits, const sp_limiter *before)
 {
     const sp_loop_config *config = &loop->config;
-    uint32_t refused = sp_fence_judge(config->fence, before, loop->joints, limits, config->emergency,
-                                      config->dt_ns * 1e-9);
+    double dt_s = config->dt_ns * 1e-9;
+    uint32_t refused = sp_fence_judge(config->fence, before, loop->joints, limits, config->emergency, dt_s);
     if (!refused)
         return;
+    sp_limiter stepped[SP_MAX_JOINTS];
+    memcpy(stepped, loop->joints, sizeof stepped);
     config->stats->fenced_ticks++;
     for (int i = 0; i < config->joint_count; i++) {
         if (config->kinds[i] != SP_JOINT_ARM)
             continue;
         loop->joints[i] = before[i];
         loop->record.joints[i].limited = refused | step_joint(loop, i, limits, NULL);
+    }
+    double share = sp_fence_share(config->fence, before, loop->joints, stepped, limits, config->emergency, dt_s);
+    for (int i = 0; i < config->joint_count; i++) {
+        if (config->kinds[i] != SP_JOINT_ARM)
+            continue;
+        if (share > 0)
+            loop->joints[i] = sp_limiter_between(&before[i], &loop->joints[i], &stepped[i], share, dt_s);
         loop->record.joints[i].applied = loop->joints[i].position;
     }
 }

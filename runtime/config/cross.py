@@ -25,6 +25,7 @@ def cross_problems(robot: Table) -> list[Problem]:
         *_simulation(robot),
         *_endpoints(robot),
         *_stops(robot),
+        *_fence(robot),
     ]
 
 
@@ -195,6 +196,22 @@ def _stops(robot: Table) -> Iterator[Problem]:
         if kind != "gpio" and place in ports:
             hint = "the bus keeps its adapter for itself: wire the button to another one"
             yield Problem(f"{label}.{field}", f"is the port of bus {ports[place]}", hint)
+
+
+def _fence(robot: Table) -> Iterator[Problem]:
+    joints = [_table(joint) for joint in _items(robot.get("joints"))]
+    kinds = {joint["name"]: joint.get("kind") for joint in joints if isinstance(joint.get("name"), str)}
+    for index, link in enumerate(map(_table, _items(_table(robot.get("fence")).get("links")))):
+        joint = link.get("joint")
+        path = f"{row_label('fence.links', index, link)}.joint"
+        if not isinstance(joint, str) or not joints:
+            continue
+        if joint not in kinds:
+            hint = did_you_mean(joint, kinds, "the joints of this file")
+            yield Problem(path, f"names a joint that is not there: {joint}", hint)
+        elif kinds[joint] == "gripper":
+            hint = "leave joint out, and let the capsules hold the gripper open and closed"
+            yield Problem(path, f"names a gripper, which turns no link: {joint}", hint)
 
 
 def _table(value: object) -> Table:

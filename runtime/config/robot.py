@@ -257,6 +257,12 @@ class RobotConfig(Section):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         refuse(cross_problems(self.model_dump(by_alias=True)))
+        if self.fence is not None:
+            from spinal.runtime.config.fence_build import (
+                fence_problems,
+            )  # needs numpy, which most files do not
+
+            refuse(fence_problems(self.fence, self.joints))
         return self
 
     @property

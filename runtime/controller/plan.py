@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from spinal.native.clock import ManualClock
 from spinal.native.feetech_bus import FeetechBus
+from spinal.runtime.config.fence_build import fence_of
 from spinal.runtime.config.joints import Joint
 from spinal.runtime.config.limits import JointLimits, command_limits, emergency_limits
 from spinal.runtime.config.robot import RobotConfig
@@ -100,6 +101,7 @@ def safety_plan(robot: RobotConfig, self_test: bool = True) -> SafetyPlan:
         ease_travel=safety.ease_travel,
         ease_speed=safety.ease_speed,
         reflexes=tuple(reflex_limits(robot.reflexes, joint) for joint in robot.joints),
+        fence=fence_of(robot),
     )
 
 
