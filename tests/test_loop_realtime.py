@@ -160,7 +160,7 @@ def test_no_core_file_knows_python():
 
 MAY_CALL = re.compile(
     r"sp_\w+|mem(cpy|move|set)|_GLOBAL_OFFSET_TABLE_|__stack_chk_fail|__sigsetjmp"
-    r"|(sqrt|cbrt|fmin|fmax|fabs|copysign|ceil|floor|pow|ll?r(ound|int))f?"
+    r"|(sin|cos|sincos|sqrt|cbrt|fmin|fmax|fabs|copysign|ceil|floor|pow|ll?r(ound|int))f?"
     r"|clock_gettime|clock_nanosleep|__errno_location|getrusage|syscall"
     # serial.c, on a descriptor that never waits
     r"|fcntl|ppoll|read|write"
