@@ -30,7 +30,12 @@ class Started:
                 stdout=out,
                 stderr=err,
                 cwd=ROOT,
-                env={**os.environ, "TMPDIR": str(self.temporary), "XDG_RUNTIME_DIR": str(self.temporary)},
+                env={
+                    **os.environ,
+                    "TMPDIR": str(self.temporary),
+                    "XDG_RUNTIME_DIR": str(self.temporary),
+                    "XDG_STATE_HOME": str(folder / "state"),
+                },
             )
 
     @property

@@ -46,7 +46,12 @@ class DemoRobot:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                env={**os.environ, "TMPDIR": self._folder.name, "XDG_RUNTIME_DIR": self._folder.name},
+                env={
+                    **os.environ,
+                    "TMPDIR": self._folder.name,
+                    "XDG_RUNTIME_DIR": self._folder.name,
+                    "XDG_STATE_HOME": self._folder.name,
+                },
             )
         except BaseException:
             self._folder.cleanup()

@@ -1,4 +1,4 @@
-"""Lines about what happens: into the live view while there is one, else to stderr."""
+"""Lines about what happens: into the live view while there is one, else to stderr; and into the run's journal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 from spinal.runtime.cli.live import View
+from spinal.runtime.supervisor.journal import Journal
 
 CLEAR_LINE = "\r\x1b[K"
 
@@ -13,7 +14,8 @@ CLEAR_LINE = "\r\x1b[K"
 class Announcer:
     """Call it with a line."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
         self._to: Callable[[str], None] | None = None
 
     def use(self, view: View | None) -> None:
@@ -22,6 +24,7 @@ class Announcer:
 
     def __call__(self, line: str) -> None:
         """Say it."""
+        self._journal.write("said", text=line)
         if self._to is not None:
             self._to(line)
         else:

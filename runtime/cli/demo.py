@@ -7,11 +7,11 @@ limits of a real arm, with a live view. Headless, it writes what it measured as 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
 import shutil
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from spinal.runtime.cli.meter import summary
 from spinal.runtime.cli.session import Ending, Options, Session, fit_robot
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import ConfigError, PolicyError, Problem
-from spinal.runtime.link.endpoints import in_directory
+from spinal.runtime.link.endpoints import in_directory, prepare_directory, robot_directory
+from spinal.runtime.supervisor.journal import Journal, header_of, robot_states
 from spinal.runtime.supervisor.supervisor import Supervisor
 
 ROBOT = "so101_sim.toml"
@@ -59,20 +60,30 @@ def run(args: argparse.Namespace) -> int:
     if unfit:
         raise ConfigError(unfit, "command line")
     ending = Ending()
-    directory = Path(tempfile.mkdtemp(prefix="spinal-demo-"))
+    directory = robot_directory(f"demo-{os.getpid()}")
+    prepare_directory(directory)
     endpoints = in_directory(directory)
-    say = Announcer()
     options = Options(args.seconds, args.delay_ms, view=not args.headless, progress=True)
     try:
-        with Supervisor(
-            robot, robot_file, endpoints, say, with_planner=True, seed=args.seed, ending=lambda: ending.asked
-        ) as supervisor:
-            figures = Session(supervisor, endpoints, f"spinal demo: {robot.description}", options).run(
-                ending, say.use
-            )
-            say("bringing the arm to rest")
+        with Journal(robot_states(robot.name), header_of(robot, robot_file)) as journal:
+            say = Announcer(journal)
+            with Supervisor(
+                robot,
+                robot_file,
+                endpoints,
+                say,
+                with_planner=True,
+                seed=args.seed,
+                ending=lambda: ending.asked,
+            ) as supervisor:
+                title = f"spinal demo: {robot.description}"
+                session = Session(supervisor, journal, endpoints, title, options)
+                figures = session.run(ending, say.use)
+                say("bringing the arm to rest")
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another robot's directory is in it
+            directory.parent.rmdir()
         ending.over()
     ran = ending.asked or figures["command"]["switches"] > 0
     result = {"ok": ran and (figures["successes"] > 0 or figures["seconds"] < 15), **figures}

@@ -19,8 +19,17 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from spinal.runtime.cli.standing import Standing
+
 MODE_STYLES = {"running": "bold green", "holding": "bold yellow", "ready": "cyan", "stopped": "bold red"}
-KEYS = "[d] more  [f] less   [p] pause / go on   [q] leave"
+STOPPED_STYLE = "bold white on red"
+RUNGS = {
+    "tail": "on the rest of the last chunk",
+    "to_rest": "coming to rest",
+    "hold": "at rest, torque on",
+    "damp": "letting go: torque fades",
+}
+KEYS = "[space] STOP  [a] arm again  [p] pause / go on  [+] [-] speed  [d] [f] delay  [q] leave"
 
 
 class Keys:
@@ -70,21 +79,23 @@ class View:
         """A line about a process; the last three stay in sight."""
         self._lines = [*self._lines[-2:], line]
 
-    def show(self, figures: Mapping[str, Any], mode: str, reasons: list[str], added_delay_ms: float) -> None:
+    def show(
+        self, figures: Mapping[str, Any], standing: Standing, reasons: list[str], added_delay_ms: float
+    ) -> None:
         """Draws the present state; ``reasons`` say why the robot does not run."""
-        self._live.update(draw(self._title, figures, mode, reasons, added_delay_ms, self._lines))
+        self._live.update(draw(self._title, figures, standing, reasons, added_delay_ms, self._lines))
 
 
 def draw(
     title: str,
     figures: Mapping[str, Any],
-    mode: str,
+    standing: Standing,
     reasons: list[str],
     added_delay_ms: float,
     lines: list[str],
 ) -> Panel:
     """One picture of the robot."""
-    head = Text.assemble((f" {mode} ", MODE_STYLES.get(mode, "dim")), ("  " + ", ".join(reasons), "yellow"))
+    head = _stopped(standing, reasons) if standing.stopped else _going(standing, reasons)
     table = Table.grid(padding=(0, 2))
     for _ in range(5):
         table.add_column(justify="right")
@@ -106,12 +117,57 @@ def draw(
         f" {command['limited_ticks']} limited; bus: {bus['errors']} errors"
     )
     delay = f"added delay {added_delay_ms:.0f} ms" if added_delay_ms else "no added delay"
-    foot = Text(f" {delay} {KEYS}", style="dim")
+    motors = Text(f" {', '.join([delay, f'speed {standing.speed:.0%}', *_motors(standing)])}")
+    foot = Text(f" {KEYS}", style="dim")
     notes = [Text(f" {line}", style="dim") for line in lines]
     picks = [_picks(figures)] if figures["task"] else []
     return Panel(
-        Group(head, *picks, table, counts, *notes, foot), title=title, title_align="left", border_style="cyan"
+        Group(head, *picks, table, counts, motors, *notes, foot),
+        title=title,
+        title_align="left",
+        border_style="bold red" if standing.stopped else "cyan",
     )
+
+
+def _going(standing: Standing, reasons: list[str]) -> Text:
+    mode = standing.mode
+    rung = "" if standing.rung in ("", "fresh", "off") else f" {RUNGS.get(standing.rung, standing.rung)}"
+    return Text.assemble(
+        (f" {mode} ", MODE_STYLES.get(mode, "dim")), (rung, "dim"), ("  " + ", ".join(reasons), "yellow")
+    )
+
+
+def _stopped(standing: Standing, reasons: list[str]) -> Text:
+    """Cannot be taken for anything else: what stopped it, since when, what it does now, and what to do next."""
+    still = [pressed.name for pressed in standing.pressed if pressed.still]
+    now = "The arm holds, torque on" if standing.energised else "Torque is off"
+    if standing.rung == "damp":
+        now = "The arm lets go: torque fades"
+    elif standing.energised and not standing.at_rest:
+        now = "The arm comes to rest"
+    since = f" since {_ago(standing.since_s)}" if standing.since_s else ""
+    todo = " When nobody is near the arm: [a] arm again"
+    if standing.latch is not None and standing.latch.final:
+        todo = " Only a new start leaves this: [q] leave"
+    elif still:
+        todo = f" Release {' and '.join(still)} first, then [a] arm again"
+    return Text.assemble(
+        (f" STOPPED{since}: {', '.join(reasons) or 'nobody says why'} ", STOPPED_STYLE),
+        (f"\n {now}.", "bold red"),
+        (todo, "bold"),
+    )
+
+
+def _ago(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _motors(standing: Standing) -> list[str]:
+    hottest, supply = standing.hottest, standing.supply
+    return [
+        *([f"hottest motor {hottest[0]} {hottest[1]:.0f} C"] if hottest is not None else []),
+        *([f"supply {supply:.1f} V"] if supply is not None else []),
+    ]
 
 
 def _picks(figures: Mapping[str, Any]) -> Text:

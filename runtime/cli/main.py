@@ -48,6 +48,7 @@ COMMANDS = {
         "spinal.runtime.cli.doctor", "what this computer can promise a control loop, and how to mend the rest"
     ),
     "stop": Command("spinal.runtime.cli.stop", "emergency stop of a running robot, or of all of them"),
+    "log": Command("spinal.runtime.cli.log", "what happened in a robot's newest run"),
     "plan": Command(
         "spinal.runtime.cli.plan", "a planner's hand tool: pick, pause, go on, stop, relax, arm, speed, watch"
     ),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from spinal.native import clock, layout
 from spinal.native.histogram import Histogram
-from spinal.native.loop import LoopStats, mode_name
+from spinal.native.loop import LoopStats
 from spinal.native.shared import Ring
 from spinal.runtime.config.budget import bus_budget
 from spinal.runtime.controller.plan import the_bus
@@ -29,7 +29,6 @@ from spinal.runtime.segments import (
     SIM_REPORT,
     SUPERVISOR_TAIL,
     ReportReader,
-    StateReader,
     Writer,
 )
 from spinal.runtime.supervisor.supervisor import Supervisor
@@ -97,7 +96,6 @@ class RunMeter:
         self._buffer = np.zeros(TAKE, layout.record_dtype(joints))
         self._bytes = self._buffer.view(np.uint8)
         self._stats = LoopStats(controller, CONTROLLER_STATS)
-        self._states = StateReader(controller, joints)
         self._controller = ReportReader(controller, CONTROLLER_REPORT)
         self._policy = ReportReader(supervisor.reader(Writer.POLICY), POLICY_REPORT)
         self._link = ReportReader(supervisor.reader(Writer.LINK), LINK_REPORT)
@@ -109,19 +107,6 @@ class RunMeter:
         """Takes what the loop has recorded since."""
         while count := self._ring.take(self._bytes):
             self.reaction.take(self._buffer[:count])
-
-    @property
-    def mode(self) -> str:
-        """The loop's mode in one word."""
-        state = self._states.read()
-        return mode_name(state.mode) if state is not None else "off"
-
-    @property
-    def conditions(self) -> list[str]:
-        """What keeps the robot from running, in words."""
-        state = self._states.read()
-        bits = state.conditions if state is not None else 0
-        return [word for bit, word in layout.CONDITIONS.items() if bits & bit]
 
     def result(self) -> dict[str, Any]:
         """The figures so far, with the stable keys of ``spinal demo --json``."""
@@ -199,6 +184,7 @@ class RunMeter:
 def reasons(result: dict[str, Any], conditions: list[str]) -> list[str]:
     """Why the robot does not run, in words: the loop's conditions, and what the policy complains of."""
     complaint = result["policy"]["complaint"]
+    conditions = [words for words in conditions if words]
     return [*conditions, f"policy: {complaint}"] if conditions and complaint else conditions
 
 

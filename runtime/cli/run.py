@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 from spinal.runtime.cli.announcer import Announcer
 from spinal.runtime.cli.meter import summary
+from spinal.runtime.cli.notify import Service
 from spinal.runtime.cli.session import Ending, Options, Session, fit_robot
 from spinal.runtime.link.endpoints import Endpoints, of_robot, prepare_directory, robot_directory
+from spinal.runtime.supervisor.journal import Journal, header_of, robot_states
 from spinal.runtime.supervisor.supervisor import Supervisor
 
 
@@ -37,30 +36,27 @@ def run(args: argparse.Namespace) -> int:
     else:
         prepare_directory(robot_directory(robot.name))
         endpoints = of_robot(robot.name)
-    say = Announcer()
+    service = Service()
     ending = Ending()
     seed = robot.sim.seed if robot.sim else 0
-    with Supervisor(
-        robot, args.robot, endpoints, say, args.planner, seed, ending=lambda: ending.asked
-    ) as supervisor:
-        if not ending.asked:
-            say(f"{robot.name} is ready: planners at {endpoints.command}, state at {endpoints.state}")
-        notify("READY=1")
-        session = Session(supervisor, endpoints, f"spinal run: {robot.name}", Options(view=args.view))
-        figures = session.run(ending, say.use)
-        notify("STOPPING=1")
-        say("bringing the arm to rest")
+    with Journal(robot_states(robot.name), header_of(robot, args.robot)) as journal:
+        say = Announcer(journal)
+        with Supervisor(
+            robot, args.robot, endpoints, say, args.planner, seed, ending=lambda: ending.asked
+        ) as supervisor:
+            if not ending.asked:
+                say(f"{robot.name} is ready: planners at {endpoints.command}, state at {endpoints.state}")
+            service.ready()
+            session = Session(
+                supervisor,
+                journal,
+                endpoints,
+                f"spinal run: {robot.name}",
+                Options(view=args.view),
+                service,
+            )
+            figures = session.run(ending, say.use)
+            service.stopping()
+            say("bringing the arm to rest")
     print(summary(figures), file=sys.stderr)
     return 0
-
-
-def notify(message: str) -> None:
-    """Tells systemd, when it started us (sd_notify(3); ten lines need no library)."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as line:
-        line.connect(address)
-        line.sendall(message.encode())

@@ -14,15 +14,29 @@ from typing import Any
 
 from rich.console import Console
 
+from spinal.native import clock
+from spinal.native.loop import LoopStats
 from spinal.runtime.cli.announcer import CLEAR_LINE
 from spinal.runtime.cli.check_report import examine
 from spinal.runtime.cli.live import Keys, View
 from spinal.runtime.cli.meter import RunMeter, reasons
+from spinal.runtime.cli.notify import Service
+from spinal.runtime.cli.standing import Standing, StandingReader
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import ConfigError, LinkError
 from spinal.runtime.link.client import PlannerClient
 from spinal.runtime.link.endpoints import Endpoints
 from spinal.runtime.link.messages import GoalKind
+from spinal.runtime.segments import (
+    CONTROLLER_STATS,
+    LINK_ORDER,
+    LINK_REPORT,
+    OrderReader,
+    ReportReader,
+    Writer,
+)
+from spinal.runtime.supervisor.chronicle import Chronicle
+from spinal.runtime.supervisor.journal import Journal
 from spinal.runtime.supervisor.supervisor import Supervisor
 
 DELAY_STEP_MS = 20
@@ -30,6 +44,8 @@ LONGEST_ADDED_MS = 400
 VIEW_PERIOD_S = 0.15
 WATCH_PERIOD_S = 0.02
 PERSON_PATIENCE_MS = 300
+STOP_KEYS = (" ", "e")
+SPEED_STEP = 10
 
 
 def fit_robot(robot_file: Path) -> RobotConfig:
@@ -76,13 +92,28 @@ class Options:
 class Session:
     """Watches over a started robot and shows it. One thread."""
 
-    def __init__(self, supervisor: Supervisor, endpoints: Endpoints, title: str, options: Options) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        journal: Journal,
+        endpoints: Endpoints,
+        title: str,
+        options: Options,
+        service: Service | None = None,
+    ) -> None:
         self._supervisor = supervisor
+        self._stops = supervisor.stops
+        self._journal = journal
+        self._chronicle = Chronicle(supervisor, journal)
+        self._standing = StandingReader(supervisor, self._chronicle)
+        self._service = service if service is not None else Service({})
+        self._stats = LoopStats(supervisor.reader(Writer.CONTROLLER), CONTROLLER_STATS)
+        self._orders = OrderReader(supervisor.reader(Writer.LINK), LINK_ORDER)
+        self._link_report = ReportReader(supervisor.reader(Writer.LINK), LINK_REPORT)
         self._endpoints = endpoints
         self._title = title
         self._options = options
         self.added_delay_ms = options.added_delay_ms
-        self._paused = False
         self._why = ""
         self._client: PlannerClient | None = None
 
@@ -115,29 +146,38 @@ class Session:
             if self._options.seconds and now - began >= self._options.seconds:
                 return
             self._supervisor.watch()
+            self._chronicle.watch()
+            self._service.feed(clock.now_ns(), lambda: self._stats.read()["ticks"])
+            trouble = self._journal.trouble
+            if trouble:
+                self._say(view, trouble)
             meter.update()
             if now - shown >= (VIEW_PERIOD_S if view is not None else 1.0):
                 shown = now
+                standing = self._standing.read()
+                self._service.status(
+                    f"{standing.mode}: {standing.cause}" if standing.cause else standing.mode
+                )
                 if view is not None:
-                    self._show(view, meter)
+                    self._show(view, meter, standing)
                 elif self._options.progress:
-                    self._progress(meter, now - began)
+                    self._progress(meter, standing, now - began)
             if keys is not None:
                 for key in keys.pressed():
                     if self._press(key, view):
                         return
             time.sleep(WATCH_PERIOD_S)
 
-    def _show(self, view: View, meter: RunMeter) -> None:
+    def _show(self, view: View, meter: RunMeter, standing: Standing) -> None:
         figures = meter.result()
-        view.show(figures, meter.mode, reasons(figures, meter.conditions), self.added_delay_ms)
+        view.show(figures, standing, reasons(figures, [standing.cause]), self.added_delay_ms)
 
-    def _progress(self, meter: RunMeter, elapsed_s: float) -> None:
+    def _progress(self, meter: RunMeter, standing: Standing, elapsed_s: float) -> None:
         figures = meter.result()
         total = f" of {self._options.seconds:.0f}" if self._options.seconds else ""
-        why = ", ".join(reasons(figures, meter.conditions))
+        why = ", ".join(reasons(figures, [standing.cause]))
         line = (
-            f"{elapsed_s:4.0f}{total} s  {meter.mode}{f' ({why})' if why else ''}"
+            f"{elapsed_s:4.0f}{total} s  {standing.mode}{f' ({why})' if why else ''}"
             f"  {figures['successes']} of {figures['episodes']} picked"
         )
         if sys.stderr.isatty():
@@ -159,21 +199,50 @@ class Session:
             step = DELAY_STEP_MS if key == "d" else -DELAY_STEP_MS
             self.added_delay_ms = min(LONGEST_ADDED_MS, max(0, self.added_delay_ms + step))
             self._supervisor.set_added_delay(round(self.added_delay_ms * 1e6))
+        if key in STOP_KEYS:
+            self._stops.press("a key in the live view")
+        if key == "a" and not self._ask(view, "arm"):
+            self._arm_without_the_link(view)
+        if key in ("+", "-"):
+            step = SPEED_STEP if key == "+" else -SPEED_STEP
+            self._ask(view, "speed", percent=min(100, max(0, round(100 * self._ordered_speed) + step)))
         if key == "p":
-            self._toggle_pause(view)
+            self._ask(view, "go_on" if self._paused else "pause")
         return False
 
-    def _toggle_pause(self, view: View | None) -> None:
-        """As any planner would: over the link."""
+    @property
+    def _ordered_speed(self) -> float:
+        order = self._orders.read()
+        return order.speed if order is not None else 1.0
+
+    @property
+    def _paused(self) -> bool:
+        """Whoever paused it."""
+        return self._link_report.read().get("status") == "paused"
+
+    def _arm_without_the_link(self, view: View | None) -> None:
+        refused = self._supervisor.arm()
+        if refused is not None:
+            self._say(view, f"not armed: {refused}")
+
+    def _ask(self, view: View | None, kind: GoalKind, **parameters: int) -> bool:
+        """As any planner would: over the link. Only a stop takes a shorter way. False when nobody answers."""
         try:
             if self._client is None:
                 self._client = PlannerClient(self._endpoints, src="live-view", provenance="a key")
-            kind: GoalKind = "go_on" if self._paused else "pause"
-            ack = self._client.send_goal(kind, valid_for_ms=PERSON_PATIENCE_MS, timeout_ms=PERSON_PATIENCE_MS)
-            if ack.accepted:
-                self._paused = not self._paused
-            elif view is not None:
-                view.say(f"{kind} refused: {ack.reason}")
+            answer = self._client.send_goal(
+                kind, parameters, valid_for_ms=PERSON_PATIENCE_MS, timeout_ms=PERSON_PATIENCE_MS
+            )
+            if not answer.accepted:
+                self._say(view, f"{kind} refused: {answer.detail or answer.reason}")
         except LinkError as error:
-            if view is not None:
-                view.say(str(error))
+            self._say(view, error.message)
+            return False
+        return True
+
+    def _say(self, view: View | None, line: str) -> None:
+        self._journal.write("said", text=line)
+        if view is not None:
+            view.say(line)
+        else:
+            print(line, file=sys.stderr, flush=True)

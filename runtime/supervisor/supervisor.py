@@ -24,7 +24,7 @@ from spinal.native.shared import Segment
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.process import refuse_without_realtime
 from spinal.runtime.errors import BusError, ProcessError
-from spinal.runtime.link.endpoints import Endpoints, prepare_directory
+from spinal.runtime.link.endpoints import Endpoints, prepare_directory, robot_directory
 from spinal.runtime.link.presence import directory_of
 from spinal.runtime.segments import (
     CONTROLLER_REPORT,
@@ -172,9 +172,10 @@ class Supervisor:
         The motors are set up anew and a fresh controller begins at the measured pose: a hand-moved arm does not
         jump.
         """
-        if self.latch is None:
+        pressed = self.stops.pressed()
+        if self.latch is None and not pressed:
             return "nothing keeps the robot stopped"
-        if self.latch.final:
+        if self.latch is not None and self.latch.final:
             return f"{self.latch.cause}: only a new start of the runtime leaves this"
         order = self._link_orders.read()
         if order is not None and order.kind >= layout.ORDER_STOP:
@@ -189,7 +190,8 @@ class Supervisor:
         self.bus.leave()
         controller.kill()
         controller.postpone(0)
-        self._say(f"armed again by a person; it was stopped by: {self.latch.cause}")
+        cause = self.latch.cause if self.latch is not None else ", ".join(map(str, pressed))
+        self._say(f"armed again by a person; it was stopped by: {cause}")
         self.latch = None
         self._armed_ns = clock.now_ns()
         return None
@@ -227,9 +229,8 @@ class Supervisor:
         self._controller_report = ReportReader(views[Writer.CONTROLLER], CONTROLLER_REPORT)
         self._link_orders = OrderReader(views[Writer.LINK], LINK_ORDER)
         self._arming = ArmingRequests(views[Writer.LINK])
-        directory = directory_of(self._endpoints)
-        if directory is not None:
-            prepare_directory(directory)
+        directory = directory_of(self._endpoints) or robot_directory(self.robot.name)
+        prepare_directory(directory)
         self.stops = Stops(views[Writer.SUPERVISOR], self.robot, directory)
         self.bus = MotorBus(self.robot, views[Writer.CONTROLLER])
 
