@@ -266,6 +266,9 @@ def record_dtype(joints: int) -> np.dtype[np.void]:
 
 
 def wire_dtype(servos: int) -> np.dtype[np.void]:
-    """What arrived at ``servos`` simulated servos with one request (sp_wire_record, cut to size)."""
-    head = [("arrived_ns", "<i8"), ("address", "<i4"), ("servo_count", "<i4")]
+    """What arrived at ``servos`` simulated servos with one request (sp_wire_record, cut to size).
+
+    Bit i of ``written``: the request wrote to servo i.
+    """
+    head = [("arrived_ns", "<i8"), ("address", "<i4"), ("written", "<u4")]
     return np.dtype([*head, ("servos", WIRE_SERVO, (servos,))])

@@ -1,8 +1,8 @@
 """The policy process with a defect that can be chosen while it runs: everything else of it is the real one.
 
 Run in place of ``spinal.runtime.policy.process``. The file that the environment names holds one of DEFECTS, or
-nothing. What a model answers is spoiled behind the model; what a broken process would publish is spoiled in front of
-the shared memory, past every check of the policy's own.
+nothing. What a model answers is spoiled behind the model; what a broken process would publish is spoiled before it
+is in shared memory, past every check of the policy's own.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ ELBOW = 2
 PUSH_NM = 6.0
 SECONDS = 2.0
 REFLEX_MS = 600.0
+BY_REFLEX = Promise(("holding", "stopped"), react_ms=REFLEX_MS, latched=None)
 
 
 FAULTS = [
@@ -16,7 +17,7 @@ FAULTS = [
         "joint-jams",
         "the elbow cannot move for 2 s",
         of_servo("jam", 1, ELBOW),
-        Promise(("holding", "stopped"), react_ms=REFLEX_MS),
+        BY_REFLEX,
         lasts_s=SECONDS,
         quick=True,
     ),
@@ -24,7 +25,7 @@ FAULTS = [
         "arm-pushed",
         f"{PUSH_NM:g} N m on the elbow for 2 s",
         of_servo("push", PUSH_NM, ELBOW),
-        Promise(("holding", "stopped"), react_ms=REFLEX_MS),
+        BY_REFLEX,
         lasts_s=SECONDS,
     ),
     Fault(

@@ -123,6 +123,7 @@ FAULTS = [
         of_servo("unplugged", 1),
         HOLDS,
         lasts_s=1.0,
+        deaf=(SERVO,),
         counters=MISSING,
     ),
     Fault(

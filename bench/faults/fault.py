@@ -29,7 +29,8 @@ class Promise:
     state: tuple[Ends, ...]
     react_ms: float = 0.0
     gap_ms: float | None = 50.0
-    latched: bool = False
+    latched: bool | None = False
+    """None: as hard as it comes; then a person arms it again, or nobody has to."""
     recovery: Recovery = "itself"
     keeps_torque: bool = True
     """No servo is without torque at any time."""
@@ -55,6 +56,10 @@ class Fault:
     """Counters whose rise shows it (Sign.what)."""
     absent: Callable[[], str] = lambda: ""
     """Why it cannot be caused here, or ""."""
+    deaf: tuple[int, ...] = ()
+    """Joints that no command reaches: their servos stand at their last goal, and only the steps count."""
+    arm_is_new: bool = False
+    """The simulated arm dies with it: what comes then is another one."""
     modules: tuple[tuple[str, str], ...] = ()
     """Processes that run another module in place of their own, from the robot's start."""
 

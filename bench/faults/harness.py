@@ -6,6 +6,7 @@ What reached the servos is taken at the servos, not from the controller's record
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -24,12 +25,15 @@ from spinal.bench.faults.motion import Frames
 from spinal.bench.live.supervised_robot import SHIPPED
 from spinal.native import clock, layout
 from spinal.native.floor import Floor
+from spinal.native.guard import TakeOver
 from spinal.native.histogram import UPPER_EDGES_NS
 from spinal.native.loop import LoopStats
 from spinal.native.shared import Ring, RingFollower
 from spinal.runtime.config import load_robot
 from spinal.runtime.errors import ProcessError
+from spinal.runtime.link.client import PlannerClient
 from spinal.runtime.link.endpoints import Endpoints, in_directory
+from spinal.runtime.link.messages import GoalKind
 from spinal.runtime.segments import (
     CONTROLLER_RECORDS,
     CONTROLLER_STATS,
@@ -48,10 +52,14 @@ from spinal.runtime.types import State
 ORDER_VARIABLE = "SPINAL_FAULTS_POLICY"
 POLICY_ORDER = "policy"
 """A file in the robot's folder, named by the variable: what a policy is to do wrong; see ``bad_policy``."""
+PLAN_VALID_MS, PLAN_ANSWER_MS = 1000.0, 400
+BUTTON = "button"
+"""A file in the robot's folder: an emergency stop on a wire."""
 WATCH_S = 0.008
 TAKE = 512
-GOAL_REGISTER = 42
-MOVES = 1.0
+GOAL_REGISTER, TURN = 42, 4096
+IN_PLACE_COUNTS = 8
+MOVES = 1.5
 """rad/s: an arm that is to be hurt moves at least so fast."""
 IN_ORDER_S = 60.0
 """Within which a robot runs again, stalls of the machine included."""
@@ -96,6 +104,12 @@ class FaultRobot:
     signs: list[Sign] = field(default_factory=list)
     """Counters of trouble that rose, with the instant at which that was seen."""
 
+    takeovers: list[TakeOver] = field(default_factory=list)
+    """What the guard did, each deed once."""
+
+    unasked: list[str] = field(default_factory=list)
+    """Why it had stopped, when no fault was under way."""
+
     def __post_init__(self) -> None:
         joints = len(self.supervisor.robot.joints)
         controller = self.supervisor.reader(Writer.CONTROLLER)
@@ -133,6 +147,11 @@ class FaultRobot:
             while count := take(buffer.view(np.uint8)):
                 kept.append(buffer[:count].copy())
         self._count()
+        deed = self.supervisor.bus.taken_over
+        if deed is not None:
+            if self.takeovers and self.takeovers[-1].detected_ns == deed.detected_ns:
+                self.takeovers.pop()
+            self.takeovers.append(deed)
         oldest_ns = clock.now_ns() - KEPT_NS
         while self._records and self._records[0]["tick_ns"][-1] < oldest_ns:
             self._records.popleft()
@@ -185,9 +204,26 @@ class FaultRobot:
             and bool(np.abs(state.commanded[arm, 1]).max() > MOVES)
         )
 
+    def in_mode(self, mode: int) -> bool:
+        """Whether the controller that is there now is in that mode."""
+        state = self.state
+        return state is not None and state.mode == mode
+
+    def button(self, pressed: bool) -> None:
+        """The emergency stop on a wire: a file in place of a pin."""
+        with (self.folder / BUTTON).open("r+b", buffering=0) as pin:  # one write: never empty in between
+            pin.write(b"1" if pressed else b"0")
+
     def until_moving(self) -> None:
-        """The instant to hurt it."""
-        self.until(lambda: self.moving, "the arm moves")
+        """The instant to hurt it. A robot that has stopped for no cause of ours is armed again, and that is kept."""
+
+        def moves() -> bool:
+            latch = self.supervisor.latch
+            if latch is not None and self.supervisor.arm() is None:
+                self.unasked.append(latch.cause)
+            return self.moving
+
+        self.until(moves, "the arm moves")
 
     @property
     def worn(self) -> bool:
@@ -226,6 +262,11 @@ class FaultRobot:
         except ProcessLookupError:
             return
 
+    def plan(self, kind: GoalKind, **parameters: float) -> None:
+        """What a planner, or a person at ``spinal plan``, asks for. Raises LinkError when nobody answers."""
+        with PlannerClient(self.endpoints, src="person") as person:
+            person.send_goal(kind, parameters, valid_for_ms=PLAN_VALID_MS, timeout_ms=PLAN_ANSWER_MS)
+
     def records(self, begin_ns: int, end_ns: int = 1 << 62) -> NDArray[np.void]:
         """Records of the loop's ticks in a span."""
         self.drain()
@@ -233,12 +274,21 @@ class FaultRobot:
         return every[(every["tick_ns"] >= begin_ns) & (every["tick_ns"] < end_ns)]
 
     def frames(self, begin_ns: int, end_ns: int = 1 << 62) -> Frames:
-        """Goals that reached the servos in a span, from whoever wrote them."""
+        """Goals that reached the servos in a span, from whoever wrote them.
+
+        Left out is what sets up a motor before a controller begins: one servo's goal, put where its shaft stands.
+        """
         self.drain()
         every = np.concatenate([self._wire_buffer[:0], *self._wire])
-        goals = every["servos"]["goal"]
+        goals = every["servos"]["goal"].astype(np.int64)
         changed = np.concatenate([[False], (np.diff(goals, axis=0) != 0).any(axis=1)])[: len(every)]
-        written = (every["address"] == GOAL_REGISTER) | changed
+        of_one = (every["written"] & (every["written"] - 1)) == 0
+        apart = np.abs(goals - every["servos"]["shaft"] % TURN)
+        bits = every["written"][:, None] >> np.arange(goals.shape[1], dtype=np.uint32) & 1
+        in_place = (np.where(bits == 1, apart, 0) <= IN_PLACE_COUNTS).all(axis=1)
+        written = ((every["address"] == GOAL_REGISTER) | changed) & ~(
+            of_one & in_place & (goals.shape[1] > 1)
+        )
         every = every[written & (every["arrived_ns"] >= begin_ns) & (every["arrived_ns"] < end_ns)]
         return Frames(
             every["arrived_ns"].copy(),
@@ -278,11 +328,7 @@ class FaultRobot:
 
 
 @contextmanager
-def fault_robot(
-    say: Say = lambda line: None,
-    robot_file: Path = SHIPPED,
-    modules: dict[str, str] | None = None,
-) -> Iterator[FaultRobot]:
+def fault_robot(say: Say = lambda line: None, modules: dict[str, str] | None = None) -> Iterator[FaultRobot]:
     """Starts it, in a folder of its own, and brings it to rest at the end."""
     with tempfile.TemporaryDirectory(prefix="spinal-faults-") as name:
         folder = Path(name)
@@ -293,6 +339,8 @@ def fault_robot(
             words.append(Sign(clock.now_ns(), line))
             say(line)
 
+        (folder / BUTTON).write_text("0\n")
+        robot_file = _with_button(folder)
         robot = load_robot(robot_file)
         (folder / POLICY_ORDER).write_text("")
         os.environ[ORDER_VARIABLE] = str(folder / POLICY_ORDER)
@@ -305,3 +353,25 @@ def fault_robot(
                 yield FaultRobot(supervisor, endpoints, folder, floor, words)
         finally:
             floor.stop()
+
+
+def _with_button(folder: Path) -> Path:
+    """The shipped robot with an emergency stop on a wire, as a file in ``folder``."""
+    robot = load_robot(SHIPPED)
+    lines = SHIPPED.read_text().splitlines()
+    if robot.policy is not None:
+        own = next(k for k, line in enumerate(lines) if line.startswith("model = "))
+        lines[own] = f"model = {json.dumps(robot.policy.model)}"
+    place = json.dumps(str(folder / BUTTON))
+    lines += [
+        "",
+        "[[estop.lines]]",
+        'name = "button"',
+        'kind = "gpio"',
+        f"path = {place}",
+        'active = "high"',
+        "",
+    ]
+    robot_file = folder / SHIPPED.name
+    robot_file.write_text("\n".join(lines))
+    return robot_file

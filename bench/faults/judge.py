@@ -13,6 +13,7 @@ from spinal.bench.faults.fault import Fault
 from spinal.bench.faults.harness import SUPERVISOR_WORDS, Sign
 from spinal.bench.faults.motion import Frames
 from spinal.native import layout
+from spinal.native.guard import TakeOver
 from spinal.native.loop import mode_name
 from spinal.runtime.config.joints import ArmJoint, Joint
 
@@ -45,12 +46,14 @@ class Evidence:
     """Of the ticks of every controller in that time."""
     words: Sequence[Sign] = ()
     signs: Sequence[Sign] = ()
-    taken_over_ns: int = 0
-    """When the guard's first frame was written; 0: it did not take over."""
+    taken_over: TakeOver | None = None
+    """What the guard did; None: nothing."""
     latched: int = 0
     """Conditions that were latched behind it."""
     recovery: str = "itself"
     """By whom it ran again."""
+    armed_ns: int = 0
+    """When a person armed it again; 0: nobody had to."""
     stall_ms: float = 0.0
 
 
@@ -74,7 +77,7 @@ class Row:
     """v/A + 2A/J of the slowest joint by the limits that apply; the brake itself took ``brake_ms``."""
     brake_ms: float | None = None
     recovery_ms: float | None = None
-    """From when the fault was lifted until the arm followed its policy again."""
+    """From the fault, or from when a person armed it again, until the arm followed its policy."""
     limits: str = ""
     """The largest share of a limit that a joint's commands used."""
     misses: dict[str, float] | None = None
@@ -91,19 +94,25 @@ def judge(seen: Evidence, clean: NDArray[np.float64]) -> Row:
     row = Row(fault.name, safe=False, what=fault.what, recovery=seen.recovery, stall_ms=seen.stall_ms)
     row.detected_ms, row.detected_by = _detected(seen)
     safe_ns, resumed_ns = _safe_frame_ns(seen), _resumed_ns(seen)
-    stopped = _has(seen.records, seen.began_ns, layout.MODE_STOPPED) or seen.taken_over_ns > 0
+    stopped = _has(seen.records, seen.began_ns, layout.MODE_STOPPED) or seen.taken_over is not None
     row.brake_limit_ms = brake_limit_ms(seen.joints, emergency=stopped)
     row.state = _state(seen)
     row.latched = seen.latched != 0
-    row.recovery_ms = _ms(resumed_ns, seen.lifted_ns)
+    row.recovery_ms = _ms(resumed_ns, seen.armed_ns or seen.began_ns)
     if safe_ns is None:
         row.first_safe_frame_ms = 0.0 if row.state == "running" else None
     else:
         row.first_safe_frame_ms = _ms(safe_ns, seen.began_ns)
-        still_ns = motion.rest_ns(seen.frames.between(safe_ns, _hold_ends_ns(seen, safe_ns)))
-        row.at_rest_ms, row.brake_ms = _ms(still_ns, seen.began_ns), _ms(still_ns, safe_ns)
+        hold_ends_ns = _hold_ends_ns(seen, safe_ns)
+        still_ns = motion.rest_ns(
+            seen.frames.between(safe_ns, hold_ends_ns).without(fault.deaf), hold_ends_ns
+        )
+        if not fault.arm_is_new:
+            row.at_rest_ms, row.brake_ms = _ms(still_ns, seen.began_ns), _ms(still_ns, safe_ns)
 
     parts = motion.lives(seen.frames, LIFE_GAP_NS)
+    if fault.arm_is_new:
+        parts = parts[:1]
     sizes = [motion.steps(part, seen.joints) for part in parts]
     row.peak_step_ratio = max((motion.step_ratio(size, clean) for size in sizes), default=0.0)
     used = _worst_excess(seen, parts)
@@ -128,10 +137,11 @@ def _broken_promises(seen: Evidence, row: Row, safe_ns: int | None) -> list[str]
     promise, why = seen.fault.promise, []
     if row.state not in promise.state:
         why.append(f"it came to be {row.state}, and should be {' or '.join(promise.state)}")
-    if row.latched != promise.latched:
+    if promise.latched is not None and row.latched != promise.latched:
         why.append("it is latched, and should not be" if row.latched else "it is not latched, and should be")
-    if row.recovery != promise.recovery:
-        why.append(f"it recovers by {row.recovery}, and should by {promise.recovery}")
+    wanted = promise.recovery if promise.latched is not None else "a person" if row.latched else "itself"
+    if row.recovery != wanted:
+        why.append(f"it recovers by {row.recovery}, and should by {wanted}")
     if row.state in ("holding", "stopped"):
         late_ms = row.first_safe_frame_ms
         if late_ms is None or late_ms > promise.react_ms:
@@ -167,8 +177,8 @@ def _detected(seen: Evidence) -> tuple[float | None, str]:
         *(sign for sign in seen.words if SUPERVISOR_WORDS.match(sign.what)),
         *(sign for sign in seen.signs if sign.what in seen.fault.counters),
     ]
-    if seen.taken_over_ns:
-        found.append(Sign(seen.taken_over_ns, "the guard took over"))
+    if seen.taken_over is not None:
+        found.append(Sign(seen.taken_over.detected_ns, f"the guard: {seen.taken_over.cause}"))
     first = min((s for s in found if s.at_ns >= seen.began_ns), key=lambda s: s.at_ns, default=None)
     return (None, "") if first is None else (_ms(first.at_ns, seen.began_ns), first.what)
 
@@ -188,13 +198,15 @@ def _risen(records: NDArray[np.void], began_ns: int) -> list[Sign]:
 
 
 def _safe_frame_ns(seen: Evidence) -> int | None:
-    """When the first command of a hold, a stop or the guard was written."""
+    """When the first command of a hold or a stop was written, or the first of the guard's reached the servos."""
     chosen = np.isin(seen.records["mode"], SAFE_MODES) & (seen.records["written_ns"] >= seen.began_ns)
     written = seen.records["written_ns"][chosen]
-    first = int(written[0]) if len(written) else None
-    if seen.taken_over_ns >= seen.began_ns and seen.taken_over_ns:
-        return min(first or seen.taken_over_ns, seen.taken_over_ns)
-    return first
+    found = [int(at_ns) for at_ns in written[:1]]
+    if seen.taken_over is not None and seen.taken_over.first_frame_ns:
+        brake_ns = seen.taken_over.first_brake_ns or seen.taken_over.first_frame_ns
+        arrived = seen.frames.arrived_ns[seen.frames.arrived_ns >= brake_ns]
+        found += [int(at_ns) for at_ns in arrived[:1]]
+    return min(found, default=None)
 
 
 def _hold_ends_ns(seen: Evidence, safe_ns: int) -> int:
@@ -215,14 +227,16 @@ def _resumed_ns(seen: Evidence) -> int | None:
     pauses = np.flatnonzero(~running)
     cuts = np.flatnonzero(np.diff(later["tick"].astype(np.int64)) < 0)
     last = max([*pauses.tolist(), *cuts.tolist()], default=-1)
-    return max(int(later["tick_ns"][last + 1]), seen.lifted_ns) if last >= 0 else seen.lifted_ns
+    return int(later["tick_ns"][last + 1]) if last >= 0 else seen.began_ns
 
 
 def _state(seen: Evidence) -> str:
     """The most careful mode of any controller that was armed; "holding" by the guard's hand."""
     later = seen.records[seen.records["tick_ns"] >= seen.began_ns]
     modes = [mode for mode in np.unique(later["mode"]).tolist() if mode in CARE]
-    if seen.taken_over_ns and (not modes or max(modes, key=CARE.__getitem__) == layout.MODE_RUNNING):
+    if seen.fault.arm_is_new:
+        return "off"
+    if seen.taken_over is not None and (not modes or max(modes, key=CARE.__getitem__) == layout.MODE_RUNNING):
         return "holding"
     if not modes:
         return "off" if len(later) else "silent"
@@ -235,7 +249,11 @@ def _worst_excess(seen: Evidence, parts: Sequence[Frames]) -> motion.Excess:
     stops = records["written_ns"][
         (records["mode"] == layout.MODE_STOPPED) & (records["tick_ns"] >= seen.began_ns)
     ]
-    edge_ns = min([int(t) for t in stops[:1]] + [t for t in (seen.taken_over_ns,) if t], default=1 << 62)
+    edge_ns = min(
+        [int(t) for t in stops[:1]]
+        + [taken.dead_ns for taken in (seen.taken_over,) if taken and taken.dead_ns],
+        default=1 << 62,
+    )
     dt_s = seen.period_ns * 1e-9
     found = []
     for part in parts:
@@ -245,8 +263,8 @@ def _worst_excess(seen: Evidence, parts: Sequence[Frames]) -> motion.Excess:
             if edge_ns < 1 << 62
             else part.between(0, 0)
         )
-        found.append(motion.excess(before, seen.joints, dt_s))
-        found.append(motion.excess(after, seen.joints, dt_s, emergency=True))
+        for frames, emergency in ((before, False), (after, True)):
+            found.append(motion.excess(frames, seen.joints, dt_s, emergency, seen.fault.deaf))
     found.append(_exact_excess(seen))
     return max(found, key=lambda used: used.share, default=motion.Excess(0.0))
 

@@ -50,6 +50,11 @@ class Frames:
         """Those that arrived from ``begin_ns`` on and before ``end_ns``."""
         return self.part((self.arrived_ns >= begin_ns) & (self.arrived_ns < end_ns))
 
+    def without(self, joints: Sequence[int]) -> Frames:
+        """All joints but these."""
+        kept = [index for index in range(self.counts.shape[1]) if index not in joints]
+        return Frames(self.arrived_ns, self.counts[:, kept], self.torque[:, kept])
+
     def part(self, chosen: NDArray[np.bool_] | slice) -> Frames:
         """Some of them."""
         return Frames(self.arrived_ns[chosen], self.counts[chosen], self.torque[chosen])
@@ -95,13 +100,17 @@ def clean_steps(size: Array) -> Array:
     return found
 
 
-def excess(frames: Frames, joints: Sequence[Joint], dt_s: float, emergency: bool = False) -> Excess:
+def excess(
+    frames: Frames, joints: Sequence[Joint], dt_s: float, emergency: bool = False, deaf: Sequence[int] = ()
+) -> Excess:
     """How much of which limit the commands used, over all strides; shares above 1 are violations.
 
-    ``emergency``: against the limits of an emergency brake.
+    ``emergency``: against the limits of an emergency brake. ``deaf``: joints that commands do not reach.
     """
     worst = Excess(0.0)
     for index, joint in enumerate(joints):
+        if index in deaf:
+            continue
         low, high, *rates = emergency_limits(joint) if emergency else command_limits(joint)
         unit = abs(1 / joint.counts_per_unit)
         position = (frames.counts[:, index] - joint.count_at_zero) / joint.counts_per_unit
@@ -141,19 +150,18 @@ def _rate_share(position: Array, order: int, limit: float, unit: float, dt_s: fl
 BINOMIALS = {1: (-1, 1), 2: (1, -2, 1), 3: (-1, 3, -3, 1)}
 
 
-def rest_ns(frames: Frames) -> int | None:
-    """The instant of the first frame from which on no goal changes by more than a count; None: they never rest.
+def rest_ns(frames: Frames, until_ns: int) -> int | None:
+    """The instant of the first frame behind which no goal changes by more than a count for STILL_NS; None: none.
 
-    They must be still for STILL_NS, or nobody can tell.
+    A goal stays until the next frame, the last one until ``until_ns``.
     """
-    if not len(frames):
-        return None
-    away = np.abs(frames.counts - frames.counts[-1]).max(axis=1) > REST_COUNTS
-    moving = np.flatnonzero(away)
-    first = int(moving[-1]) + 1 if len(moving) else 0
-    if frames.arrived_ns[-1] - frames.arrived_ns[first] < STILL_NS:
-        return None
-    return int(frames.arrived_ns[first])
+    for index, at_ns in enumerate(frames.arrived_ns.tolist()):
+        if until_ns - at_ns < STILL_NS:
+            return None
+        end = int(np.searchsorted(frames.arrived_ns, at_ns + STILL_NS))
+        if np.abs(frames.counts[index:end] - frames.counts[index]).max(initial=0) <= REST_COUNTS:
+            return int(at_ns)
+    return None
 
 
 def abandoned(frames: Frames, until_ns: int, longest_ns: int) -> tuple[float, int]:

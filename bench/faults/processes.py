@@ -15,9 +15,14 @@ GUARDED_MS = 50.0
 """A controller that is gone is braked for within so long."""
 HOLDS = Promise(("holding",), react_ms=NOTICED_MS)
 GUARDED = Promise(("holding", "stopped"), react_ms=GUARDED_MS)
+ENDED = Promise(("holding", "stopped"), react_ms=1500.0)
+"""Asked to end, a controller lets the arm come to rest for a second; the guard does when it does not."""
 TAIL_MS = 600.0
 """What is left of a chunk is followed, then the arm comes to rest."""
-FOR_EVER_S = 60.0
+AT_TAIL = Promise(("holding",), react_ms=TAIL_MS)
+GOAL_ENDS = Promise(("holding",), react_ms=2500.0)
+BUS_SILENT = Promise(("holding",), react_ms=NOTICED_MS, gap_ms=None)
+SERVOS_GONE = Promise(("off",), gap_ms=None, keeps_torque=False)
 
 
 def killed(name: str, number: signal.Signals = signal.SIGKILL) -> Cause:
@@ -54,9 +59,11 @@ def _signals(name: str, promise: Promise, misses: bool) -> list[Fault]:
             f"{name}-{word}",
             f"{number.name} to the {name}",
             killed(name, number),
-            promise,
+            ENDED if promise is GUARDED and number is signal.SIGTERM else promise,
+            watch_s=3.0 if number is signal.SIGTERM else 0.0,
             quick=number is signal.SIGKILL,
             counts_misses=misses and number is signal.SIGKILL,
+            arm_is_new=promise is SERVOS_GONE,
         )
         for number, word in named.items()
     ]
@@ -72,6 +79,7 @@ def _pauses(name: str, rows: list[tuple[float, Promise]], quick: float = 0.0) ->
             lasts_s=seconds,
             quick=seconds == quick,
             counters=("starved ticks",) if name == "policy" else (),
+            arm_is_new=promise is SERVOS_GONE,
         )
         for seconds, promise in rows
     ]
@@ -81,20 +89,13 @@ def _length(seconds: float) -> str:
     return f"{seconds * 1000:.0f}ms" if seconds < 1 else f"{seconds:.0f}s"
 
 
-AT_TAIL = Promise(("holding",), react_ms=TAIL_MS)
-GOAL_ENDS = Promise(("holding",), react_ms=2500.0)
-BUS_SILENT = Promise(("holding",), react_ms=NOTICED_MS, gap_ms=None)
-SERVOS_GONE = Promise(("holding", "off"), react_ms=NOTICED_MS, gap_ms=None)
-
 FAULTS = [
     *_signals("controller", GUARDED, misses=False),
     *_pauses("controller", [(0.01, CARRIES_ON), (0.1, GUARDED), (0.5, GUARDED), (2.0, GUARDED)], quick=0.5),
     *_signals("policy", HOLDS, misses=True),
     *_pauses("policy", [(0.01, CARRIES_ON), (0.1, CARRIES_ON), (1.0, AT_TAIL), (5.0, AT_TAIL)], quick=1.0),
     *_signals("link", HOLDS, misses=True),
-    *_pauses(
-        "link", [(0.1, CARRIES_ON), (1.0, CARRIES_ON), (4.0, HOLDS_LATE := Promise(("holding",), 2500.0))]
-    ),
+    *_pauses("link", [(0.1, CARRIES_ON), (1.0, CARRIES_ON), (4.0, GOAL_ENDS)]),
     *_signals("planner", CARRIES_ON, misses=True),
     *_pauses("planner", [(1.0, CARRIES_ON), (5.0, GOAL_ENDS)]),
     *_signals("sim", SERVOS_GONE, misses=False),

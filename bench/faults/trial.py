@@ -10,7 +10,7 @@ from spinal.bench.faults import motion
 from spinal.bench.faults.fault import Fault
 from spinal.bench.faults.harness import FaultRobot
 from spinal.bench.faults.judge import Evidence
-from spinal.native import clock, layout
+from spinal.native import clock
 
 BEFORE_NS = 300_000_000
 """Of the motion before the fault, for the differences that reach over its instant."""
@@ -32,7 +32,7 @@ def cause(robot: FaultRobot, fault: Fault) -> Evidence:
         robot.watch_for(max(fault.lasts_s - (clock.now_ns() - began_ns) / 1e9, 0.0))
     lifted_ns = clock.now_ns() if fault.lasts_s else began_ns
     robot.watch_for(max(fault.watch_s, SETTLES_S))
-    latched, recovery = _recovered(robot, lifted_ns)
+    latched, recovery, armed_ns = _recovered(robot)
     robot.watch_for(SETTLES_S)
     if fault.counts_misses:
         robot.watch_for((began_ns + MISS_WINDOW_NS - clock.now_ns()) / 1e9)
@@ -48,9 +48,10 @@ def cause(robot: FaultRobot, fault: Fault) -> Evidence:
         records=robot.records(began_ns - BEFORE_NS, ended_ns),
         words=robot.words[words:],
         signs=robot.signs[signs:],
-        taken_over_ns=0,
+        taken_over=next((deed for deed in robot.takeovers if deed.detected_ns >= began_ns), None),
         latched=latched,
         recovery=recovery,
+        armed_ns=armed_ns,
         stall_ms=robot.stall_ms(floor),
     )
 
@@ -67,14 +68,35 @@ def misses(robot: FaultRobot, seen: Evidence, windows: list[int]) -> dict[str, f
     }
 
 
-def _recovered(robot: FaultRobot, lifted_ns: int) -> tuple[int, str]:
-    """(conditions that were latched, who made it run again)."""
+def _recovered(robot: FaultRobot) -> tuple[int, str, int]:
+    """(conditions that were latched, who made it run again, when it was armed for that)."""
+    latch = robot.supervisor.latch
+    latched, armed_ns = int(latch.conditions) if latch is not None else 0, 0
+    if latch is not None:
+        if not arm(robot):
+            return latched, "never", 0
+        armed_ns = clock.now_ns()
     deadline = time.monotonic() + RECOVERS_S
     while not robot.running:
-        state = robot.state
-        if state is not None and state.latched and state.mode == layout.MODE_STOPPED:
-            return state.latched, "never"
-        if time.monotonic() > deadline:
-            return 0, "never"
+        again = robot.supervisor.latch
+        if again is not None:
+            latched |= int(again.conditions)
+        if again is not None or time.monotonic() > deadline:
+            return latched, "never", armed_ns
         robot.watch_for(0.02)
-    return 0, "itself"
+    return latched, "a person" if armed_ns else "itself", armed_ns
+
+
+def arm(robot: FaultRobot) -> bool:
+    """What a person does after a stop; False when it is refused until the time is over."""
+    deadline = time.monotonic() + RECOVERS_S
+    while (refused := robot.supervisor.arm()) is not None:
+        if "spinal plan arm" in refused:
+            robot.plan("arm")
+            robot.watch_for(0.3)
+            if robot.supervisor.latch is None:
+                return True
+        if time.monotonic() > deadline:
+            return False
+        robot.watch_for(0.05)
+    return True

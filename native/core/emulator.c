@@ -259,8 +259,10 @@ static bool sync_write(sp_emulator *e, const sp_feetech_packet *request)
         return false;
     for (size_t at = 2; at < request->count; at += length + 1)
         for (int i = 0; i < e->n; i++)
-            if (e->servos[i].registers[SP_FEETECH_ID] == request->params[at] && hears(e, &e->servos[i]))
+            if (e->servos[i].registers[SP_FEETECH_ID] == request->params[at] && hears(e, &e->servos[i])) {
                 sp_emulator_servo_write(&e->servos[i], request->params[0], request->params + at + 1, length);
+                e->written |= 1u << i;
+            }
     return true;
 }
 
@@ -295,8 +297,10 @@ static bool broadcast(sp_emulator *e, const sp_feetech_packet *request, int64_t 
     }
     bool obeyed = true;
     for (int i = 0; i < e->n; i++)
-        if (hears(e, &e->servos[i]))
+        if (hears(e, &e->servos[i])) {
+            e->written |= 1u << i;
             obeyed &= obey(e, &e->servos[i], request, false, end_ns);
+        }
     return obeyed;
 }
 
@@ -315,8 +319,10 @@ static void obey_request(sp_emulator *e, const sp_feetech_packet *request, int64
     bool obeyed = true;
     for (int i = 0; i < e->n; i++) {
         sp_emulator_servo *servo = &e->servos[i];
-        if (servo->registers[SP_FEETECH_ID] == request->id && hears(e, servo))
+        if (servo->registers[SP_FEETECH_ID] == request->id && hears(e, servo)) {
+            e->written |= 1u << i;
             obeyed &= obey(e, servo, request, !twice, end_ns);
+        }
     }
     if (!obeyed)
         count(&e->stats.instruction_errors, 1);
@@ -325,6 +331,7 @@ static void obey_request(sp_emulator *e, const sp_feetech_packet *request, int64
 static void execute(sp_emulator *e, const sp_feetech_packet *request, int64_t end_ns)
 {
     count(&e->stats.packets, 1);
+    e->written = 0;
     obey_request(e, request, end_ns);
     if (request->error == SP_FEETECH_WRITE || request->error == SP_FEETECH_SYNC_WRITE)
         sp_emulator_record(e, request->count > 0 ? request->params[0] : 0, end_ns);

@@ -141,6 +141,7 @@ typedef struct sp_emulator {
     uint32_t first;
     uint32_t pending;
     sp_manual_clock *clock; /* of the memory transport */
+    uint32_t written;       /* servos that the request being obeyed wrote to */
     struct sp_ring *tap;    /* what arrives is recorded there (emulator_tap.h); NULL: nowhere */
     /* physics side */
     int64_t advanced_ns;

@@ -27,7 +27,7 @@ void sp_emulator_record(const sp_emulator *e, uint8_t address, int64_t arrived_n
         return;
     record->arrived_ns = arrived_ns;
     record->address = address;
-    record->servo_count = e->n;
+    record->written = e->written;
     for (int i = 0; i < e->n; i++) {
         sp_emulator_orders orders = sp_emulator_servo_orders(&e->servos[i]);
         record->servos[i] = (sp_wire_servo){

@@ -23,7 +23,7 @@ typedef struct sp_wire_servo {
 typedef struct sp_wire_record {
     int64_t arrived_ns; /* the instant of the request's last byte */
     int32_t address;    /* the first register that was written */
-    int32_t servo_count;
+    uint32_t written;      /* bit i: servo i was */
     sp_wire_servo servos[SP_EMULATOR_MAX_SERVOS];
 } sp_wire_record;
 
