@@ -90,22 +90,25 @@ def lagged_commands(ticks, lag_s):
 
 def contacts(first, fresh, limits):
     """Grades of contact at each fresh sample; ``first``: the first tick with torque on."""
-    velocity = first.velocity if np.isfinite(first.velocity) else 0.0
+    velocities = [first.velocity if np.isfinite(first.velocity) else 0.0] * 2
+    speed = velocities[0]
     then_ns, outside, rest = first.tick_ns, 0.0, 0.0
-    most = 2 * (limits.contact_stop if limits.contact_stop > 1 else 1.0)
     room = max(0.0, REST_SHARE * (limits.load_limit - limits.contact_hold))
     times, sizes, found = [], [], None
     for tick in fresh:
         elapsed_s = (tick.tick_ns - then_ns) * 1e-9
+        middle = float(np.median([*velocities[-2:], tick.velocity])) if np.isfinite(tick.velocity) else np.nan
+        load = min(1.0, max(-1.0, tick.load)) if np.isfinite(tick.load) else np.nan
         with np.errstate(all="ignore"):
-            change = (np.float64(tick.velocity) - velocity) / elapsed_s if elapsed_s > 0 else 0.0
-            torque = (
-                tick.load - limits.contact_drag * np.float64(tick.velocity) - limits.contact_inertia * change
-            )
+            change = np.float64(middle - speed) / elapsed_s if elapsed_s > 0 else 0.0
+            torque = load - limits.contact_drag * np.float64(middle) - limits.contact_inertia * change
         size = np.nan
         if np.isfinite(torque):
-            outside += share(elapsed_s, OBSERVER_S) * (float(np.clip(torque, -most, most)) - outside)
+            outside += share(elapsed_s, OBSERVER_S) * (float(np.clip(torque, -100.0, 100.0)) - outside)
+            speed = middle
             size = abs(outside - rest)
+        if np.isfinite(tick.velocity):
+            velocities.append(tick.velocity)
         times.append(tick.tick_ns)
         sizes.append(size)
         margin = MARGIN_SHARE * limits.contact_hold
@@ -115,7 +118,6 @@ def contacts(first, fresh, limits):
         if found.beyond[-1] is None and not found.held[-1]:
             rest = float(np.clip(rest + share(elapsed_s, REST_S) * (outside - rest), -room, room))
         then_ns = tick.tick_ns
-        velocity = tick.velocity if np.isfinite(tick.velocity) else velocity
     if found is None:
         return [], []
     long_ns = limits.contact_long_ns

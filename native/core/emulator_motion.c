@@ -221,6 +221,8 @@ void sp_emulator_follow(sp_emulator *e, int64_t now_ns, int64_t lag_ns)
         else if (drive.torque && drive.mode != SP_EMULATOR_MODE_PWM)
             moved = part * (drive.position_counts - servo->shaft_counts);
         double velocity = dt_s > 0 ? moved / dt_s : 0;
-        sp_emulator_set_present(e, i, servo->shaft_counts + moved, velocity, 0, 0, fabs(velocity) >= 1);
+        /* Without anything to move, the duty is what the speed takes. */
+        int load_permille = (int)(1000 * clamp(velocity / SP_EMULATOR_MAX_SPEED, -1, 1));
+        sp_emulator_set_present(e, i, servo->shaft_counts + moved, velocity, load_permille, 0, fabs(velocity) >= 1);
     }
 }

@@ -20,6 +20,7 @@ void sp_loop_init(sp_loop *loop, const sp_loop_config *config, sp_clock clock, s
     loop->in_force = -1;
     loop->culprit = -1;
     loop->first_minor_faults = -1;
+    loop->state.rung = SP_RUNG_OFF;
     sp_loop_scale(loop, 1);
     for (int i = 0; i < config->joint_count; i++)
         sp_reflex_begin(&loop->reflexes[i]);

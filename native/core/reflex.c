@@ -7,6 +7,8 @@
 
 /* Of the observer: long against a sample's noise, short against a person. */
 #define OBSERVER_S 0.02
+/* More than any impact: a number that is no motor's does not stay for long. */
+#define TORQUE_MOST 100.0
 /* In which `rest` follows: slower than a push, quick enough for gravity to change with the pose. */
 #define REST_S 0.4
 /* How much of the room above contact_hold `rest` may take. */
@@ -67,18 +69,23 @@ static void judge_following(sp_reflex *reflex, const sp_reflex_limits *limits, c
           tick_ns);
 }
 
-/* One sample's torque is bounded, so that a single one that is garbled cannot raise the second grade: it moves
- * `outside` by OBSERVER_S's share of it. */
+static double middle(double a, double b, double c)
+{
+    double low = a < b ? a : b, high = a < b ? b : a;
+    return clamp(c, low, high);
+}
+
 static void judge_contact(sp_reflex *reflex, const sp_reflex_limits *limits, const sp_joint_sample *sample,
                           int64_t tick_ns)
 {
     double elapsed_s = (double)(tick_ns - reflex->fresh_ns) * 1e-9;
-    double change = elapsed_s > 0 ? (sample->velocity - reflex->velocity) / elapsed_s : 0;
-    double torque = sample->load - limits->contact_drag * sample->velocity - limits->contact_inertia * change;
+    double speed = middle(reflex->earlier_velocity, reflex->velocity, sample->velocity);
+    double change = elapsed_s > 0 ? (speed - reflex->speed) / elapsed_s : 0;
+    double torque = clamp(sample->load, -1, 1) - limits->contact_drag * speed - limits->contact_inertia * change;
     double size = NAN;
-    if (isfinite(torque)) {
-        double most = 2 * (limits->contact_stop > 1 ? limits->contact_stop : 1);
-        reflex->outside += share(elapsed_s, OBSERVER_S) * (clamp(torque, -most, most) - reflex->outside);
+    if (isfinite(sample->load) && isfinite(sample->velocity) && isfinite(torque)) {
+        reflex->outside += share(elapsed_s, OBSERVER_S) * (clamp(torque, -TORQUE_MOST, TORQUE_MOST) - reflex->outside);
+        reflex->speed = speed;
         size = fabs(reflex->outside - reflex->rest);
     }
     sp_reflex_watch *watch = &reflex->contact;
@@ -131,8 +138,10 @@ static void judge_sample(sp_reflex *reflex, const sp_reflex_limits *limits, cons
     reflex->fresh_ns = tick_ns;
     reflex->position = sample->position;
     reflex->load = sample->load;
-    if (isfinite(sample->velocity)) /* the next change counts from one that is a number */
+    if (isfinite(sample->velocity)) { /* the next change counts from one that is a number */
+        reflex->earlier_velocity = reflex->velocity;
         reflex->velocity = sample->velocity;
+    }
 }
 
 /* The first tick with torque on: the servo stands where it was told to, and every past is forgotten but that of the
@@ -140,13 +149,16 @@ static void judge_sample(sp_reflex *reflex, const sp_reflex_limits *limits, cons
 static void begin_energised(sp_reflex *reflex, const sp_joint_sample *sample, const sp_limiter *commanded)
 {
     sp_reflex before = *reflex;
+    double velocity = isfinite(sample->velocity) ? sample->velocity : 0;
     *reflex = (sp_reflex){
         .temperature = before.temperature,
         .voltage = before.voltage,
         .health_ns = before.health_ns,
         .lagged = commanded->position,
         .position = NAN, /* whatever comes first has changed */
-        .velocity = isfinite(sample->velocity) ? sample->velocity : 0,
+        .velocity = velocity,
+        .earlier_velocity = velocity,
+        .speed = velocity,
     };
 }
 

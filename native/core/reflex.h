@@ -11,6 +11,7 @@
  *              late by velocity times lag, and that is no fault.
  *   contact    A momentum observer. Drive duty is what the motor spends on torque and on its own speed (back-EMF):
  *                  outside = lowpass(load - drag * velocity - inertia * change of velocity) - rest
+ *              (velocity: the middle one of the last three, so that a single garbled sample is none)
  *              is the torque that the motion does not explain, as a share of the motor's greatest. `rest` adapts
  *              slowly and only while nothing is suspected: gravity, friction, a held object. It is bounded so that a
  *              joint that stands and pushes with all it has is always a contact, however slowly it came to that.
@@ -74,6 +75,8 @@ typedef struct sp_reflex {
     double outside; /* torque that the motion does not explain, `rest` included */
     double rest;    /* what the joint carries anyway */
     double position, velocity, load; /* of the last fresh sample */
+    double earlier_velocity;         /* and of the one before it */
+    double speed;                    /* the middle one of the last three velocities */
     double moved_from; /* the lagged command when the sample last changed */
     int64_t moved_ns;  /* since when the command is too far from there; 0: it is not */
     int64_t tick_ns;   /* the last tick; 0: none since torque is on */
