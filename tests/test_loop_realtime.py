@@ -167,7 +167,7 @@ MAY_CALL = re.compile(
     # guard.c, the same, and none with a time to wait; its thread is made and ended by its owner
     r"|poll|pread|tcflush|pthread_(create|join|attr_(init|destroy|setstacksize))"
     # realtime.c, before the first tick
-    r"|mlockall|prctl|sigfillset|pthread_(sigmask|self|setschedparam)|sched_setaffinity"
+    r"|mlock(all)?|dladdr|dl_iterate_phdr|str(rchr|len|ncmp|cpy)|prctl|sigfillset|pthread_(sigmask|self|setschedparam)|sched_setaffinity"
 )
 """No allocator, no lock, no stdio, no open."""
 

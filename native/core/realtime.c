@@ -1,7 +1,9 @@
 #define _GNU_SOURCE
 #include "realtime.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,6 +21,52 @@ void sp_touch_stack(void)
     (void)stack[0];
 }
 
+typedef struct {
+    char folder[512]; /* of our own modules, with the last slash */
+    int failure;
+} lock_request;
+
+static int is_executed(const lock_request *request, const char *path)
+{
+    const char *name = strrchr(path, '/');
+    name = name ? name + 1 : path;
+    size_t own = strlen(request->folder);
+    return (own && !strncmp(path, request->folder, own)) || !strncmp(name, "libc.so", 7) || !strncmp(name, "libm.so", 7);
+}
+
+static int lock_object(struct dl_phdr_info *object, size_t size, void *context)
+{
+    (void)size;
+    lock_request *request = context;
+    if (!object->dlpi_name || !is_executed(request, object->dlpi_name))
+        return 0;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD && mlock((const void *)(object->dlpi_addr + part->p_vaddr), part->p_memsz))
+            request->failure = errno;
+    }
+    return 0;
+}
+
+/* Memory that is in use stays resident, and so does what comes into use; what the interpreter only reserved is left
+ * alone: a process with everything locked takes 30 ms to die in place of 5, and nobody may brake before it is dead.
+ * But all code that a tick may execute is made resident now, also what has never run: a path that is only taken when
+ * something breaks must not wait for a disk. Returns 0 or an errno. */
+static int lock_memory(void)
+{
+    lock_request request = {.failure = 0};
+    Dl_info own;
+    if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
+        return errno;
+    if (dladdr((const void *)lock_memory, &own) && own.dli_fname && strlen(own.dli_fname) < sizeof request.folder) {
+        strcpy(request.folder, own.dli_fname);
+        char *slash = strrchr(request.folder, '/');
+        request.folder[slash ? slash + 1 - request.folder : 0] = 0;
+    }
+    dl_iterate_phdr(lock_object, &request);
+    return request.failure;
+}
+
 void sp_realtime_enter(const sp_realtime_request *request, sp_realtime_report *report)
 {
     *report = (sp_realtime_report){-1, -1, -1, -1};
@@ -29,7 +77,7 @@ void sp_realtime_enter(const sp_realtime_request *request, sp_realtime_report *r
 
     report->timer_slack = prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL) ? errno : 0;
     if (request->lock_memory)
-        report->memory_lock = mlockall(MCL_CURRENT | MCL_FUTURE) ? errno : 0;
+        report->memory_lock = lock_memory();
     if (request->cpu >= 0) {
         cpu_set_t set;
         CPU_ZERO(&set);

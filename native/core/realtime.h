@@ -7,7 +7,7 @@
 
 typedef struct sp_realtime_request {
     int fifo_priority; /* 1 to 49; 0: stay with the normal scheduler */
-    int lock_memory;   /* mlockall, current and future */
+    int lock_memory;   /* what is in use now and later, and all code that a tick may execute */
     int cpu;           /* pin to it; -1: do not pin */
 } sp_realtime_request;
 

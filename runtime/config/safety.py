@@ -53,7 +53,7 @@ class SafetySettings(Section):
         description="the share of the velocity limits at which it is eased in, up to 1",
     )
     guard_stopped_ms: int = Field(
-        default=15,
+        default=6,
         ge=2,
         le=1000,
         description="the guard takes over when the controller has been stopped by a signal for so long, in ms",
