@@ -9,7 +9,7 @@ from spinal.native import feetech
 from spinal.runtime.config.load import load_robot
 from spinal.runtime.errors import BusError
 
-SERVOS = (ServoSetup(1, "elbow"), ServoSetup(2, "gripper", torque_fraction=0.5))
+SERVOS = (ServoSetup(1, "elbow", 0.8), ServoSetup(2, "gripper", 0.5))
 EEPROM_END = 40
 NAMES = {register.address: register.name for register in BY_NAME.values()}
 
@@ -52,9 +52,9 @@ def register(bus, index, name):
     return bus.emulator.register(index, BY_NAME[name].address, BY_NAME[name].width)
 
 
-def test_the_loop_finds_servos_without_a_profile_holding_where_they_are(bus):
+def test_the_loop_finds_servos_without_a_profile_and_with_goals_where_they_are(bus):
     configure(bus.watched, SERVOS)
-    for index, (present, limit) in enumerate([(1234, 1000), (3000, 500)]):
+    for index, (present, limit) in enumerate([(1234, 800), (3000, 500)]):
         found = {
             name: register(bus, index, name)
             for name in ("acceleration", "goal_velocity", "goal_time", "torque_limit", "goal_position")
@@ -66,15 +66,18 @@ def test_the_loop_finds_servos_without_a_profile_holding_where_they_are(bus):
             "torque_limit": limit,
             "goal_position": present,
         }
-        assert register(bus, index, "torque_enable") == 1
 
 
-def test_torque_comes_last_with_the_goal_at_the_present_position(bus):
+@pytest.mark.parametrize("torque", [0, 1])
+def test_torque_is_left_as_it_is_found_and_the_goal_comes_last(bus, torque):
+    for index in (0, 1):
+        put(bus, index, torque_enable=torque)
     configure(bus.watched, SERVOS)
-    for servo, present in ((1, 1234), (2, 3000)):
+    for index, (servo, present) in enumerate([(1, 1234), (2, 3000)]):
         written = [(name, value) for who, name, value in bus.watched.writes if who == servo]
-        assert written[-2:] == [("goal_position", present), ("torque_enable", 1)]
-        assert [name for name, _ in written].count("torque_enable") == 1
+        assert written[-1] == ("goal_position", present)
+        assert "torque_enable" not in [name for name, _ in written]
+        assert register(bus, index, "torque_enable") == torque
 
 
 def test_nothing_is_saved_that_is_already_right(bus):
@@ -85,26 +88,70 @@ def test_nothing_is_saved_that_is_already_right(bus):
 
 
 @pytest.mark.parametrize("changed", ["mode", "return_delay"])
-def test_what_must_be_saved_is_written_with_torque_off_and_locked_again(bus, changed):
-    put(bus, 1, **{changed: 3, "torque_enable": 1})
+def test_what_must_be_saved_is_saved_and_locked_again(bus, changed):
+    put(bus, 1, **{changed: 3})
     configure(bus.watched, SERVOS)
     assert not [name for who, name, _ in bus.watched.writes if who == 1 and name in ("mode", "return_delay")]
-    written = [(name, value) for who, name, value in bus.watched.writes if who == 2]
-    assert written[:5] == [
-        ("torque_enable", 0),
-        ("lock", 0),
-        ("mode", 0),
-        ("return_delay", 0),
-        ("lock", 1),
+    written = [
+        (name, value) for who, name, value in bus.watched.writes if who == 2 and name != "torque_enable"
     ]
+    assert written[:4] == [("lock", 0), ("mode", 0), ("return_delay", 0), ("lock", 1)]
     bus.emulator.power_cycle(1)
     assert register(bus, 1, changed) == 0, "it was saved"
 
 
-def test_an_arm_that_holds_is_never_let_go(bus):
-    put(bus, 0, torque_enable=1)
+def test_an_arm_that_holds_is_never_let_go_for_a_setting_of_the_line(bus):
+    """Its reference stays at the goal that it holds, through every frame of the set-up."""
+    held = []
+
+    class Holding(Watched):
+        def write(self, data):
+            super().write(data)
+            bus.emulator.advance(bus.wire.now_ns)
+            held.append([drive.torque for drive in bus.emulator.references()])
+
+    for index in (0, 1):
+        put(bus, index, torque_enable=1, return_delay=250)
+    configure(Holding(bus.wire), SERVOS)
+    assert len(held) > 20
+    assert all(held_one == [True, True] for held_one in held)
+    assert register(bus, 0, "return_delay") == 0
+
+
+def test_a_servo_in_another_mode_lets_go_before_its_goal_means_something_else(bus):
+    put(bus, 1, mode=3, torque_enable=1)
     configure(bus.watched, SERVOS)
-    assert ("torque_enable", 0) not in [(name, value) for _, name, value in bus.watched.writes]
+    assert next((name, value) for who, name, value in bus.watched.writes if who == 2) == ("torque_enable", 0)
+    bus.emulator.advance(1)
+    assert register(bus, 1, "torque_enable") == 0
+    assert register(bus, 1, "goal_position") == 3000, "the loop will hold it where it is"
+
+
+def test_a_servo_that_answers_reads_only_is_asked_what_it_made_of_each_write(bus):
+    put(bus, 1, status_level=0, return_delay=250)
+    configure(bus.watched, SERVOS)
+    found = [
+        register(bus, 1, name) for name in ("return_delay", "acceleration", "torque_limit", "goal_position")
+    ]
+    assert found == [0, 0, 500, 3000]
+    assert register(bus, 1, "status_level") == 0, "as its owner set it"
+    bus.watched.writes.clear()
+    release(bus.watched, SERVOS)
+    assert bus.watched.writes == [(1, "torque_enable", 0), (2, "torque_enable", 0)]
+
+
+def test_a_servo_that_takes_no_value_is_named_with_the_register(bus):
+    """At status level 0 nobody says so by himself."""
+    put(bus, 1, status_level=0)
+
+    class Deaf(Watched):
+        def write(self, data):
+            if data[2] == 2 and data[4] == 3 and data[5] == BY_NAME["torque_limit"].address:
+                data = data[:6] + b"\x07" + data[7:]  # garbled: its checksum is wrong
+            super().write(data)
+
+    with pytest.raises(BusError, match=r"gripper \(id 2\) does not take 500 as its torque_limit"):
+        configure(Deaf(bus.wire), SERVOS)
 
 
 def test_every_silent_servo_is_named_and_none_is_touched(bus):
@@ -127,20 +174,20 @@ def test_another_model_is_refused_untouched(bus):
 
 
 def test_an_arm_that_stands_outside_its_limits_is_refused_untouched(bus):
-    servos = (ServoSetup(1, "elbow", 1.0, 1300, 2900), ServoSetup(2, "gripper"))
+    servos = (ServoSetup(1, "elbow", 1.0, 1300, 2900), ServoSetup(2, "gripper", 1.0))
     with pytest.raises(BusError, match=r"outside its limits: elbow \(count 1234, allowed 1300 to 2900\)"):
         configure(bus.watched, servos)
     assert bus.watched.writes == []
     bus.emulator.set_present(0, 1300)
     configure(bus.watched, servos)
-    assert register(bus, 0, "torque_enable") == 1
+    assert register(bus, 0, "goal_position") == 1300
 
 
 @pytest.mark.parametrize("fault", ["drop_replies", "corrupt_replies"])
 def test_a_lost_reply_is_asked_for_again(bus, fault):
     bus.emulator.set_faults(0, **{fault: 2})
     configure(bus.watched, SERVOS)
-    assert register(bus, 0, "torque_enable") == 1
+    assert register(bus, 0, "goal_position") == 1234
 
 
 def test_a_servo_that_falls_silent_in_the_middle_is_named(bus):
@@ -152,14 +199,14 @@ def test_a_servo_that_falls_silent_in_the_middle_is_named(bus):
 
     with pytest.raises(BusError, match=r"gripper \(id 2\) stopped answering during set-up"):
         configure(Falling(bus.wire), SERVOS)
-    assert register(bus, 1, "torque_enable") == 0, "torque comes last"
+    assert register(bus, 1, "torque_enable") == 0
 
 
 def test_replies_that_arrive_from_before_are_not_taken_for_answers(bus):
     bus.wire.write(feetech.read(1, BY_NAME["present_position"].address, 2))
     bus.wire.now_ns += 5_000_000  # its reply, 1234, lies in the line: no model number
     configure(bus.watched, SERVOS)
-    assert register(bus, 0, "torque_enable") == 1
+    assert register(bus, 0, "goal_position") == 1234
 
 
 def test_release_switches_torque_off_and_nothing_else(bus):
@@ -169,13 +216,14 @@ def test_release_switches_torque_off_and_nothing_else(bus):
     assert bus.watched.writes == [(1, "torque_enable", 0), (2, "torque_enable", 0)]
 
 
-def test_set_up_takes_a_grippers_share_of_torque_from_the_robot_file(tmp_path):
+def test_set_up_takes_each_motors_share_of_torque_from_the_robot_file(tmp_path):
     from robot_files import write_robot
 
-    robot = load_robot(write_robot(tmp_path))
+    robot = load_robot(write_robot(tmp_path, ("torque_fraction = 1.0", "torque_fraction = 0.8")))
     found = setups(robot.joints)
     assert [(servo.id, servo.name, servo.torque_fraction) for servo in found] == [
-        (servo.id, servo.name, servo.torque_fraction) for servo in SERVOS
+        (1, "elbow", 0.8),
+        (2, "gripper", 0.5),
     ]
     elbow, gripper = robot.joints
     for end in (elbow.limits.position_min, elbow.limits.position_max):

@@ -1,8 +1,12 @@
 """Bringing STS servos to the state that the loop expects, before it starts.
 
 The servo's own motion profile is switched off (acceleration and speed 0): the runtime's limiter shapes every
-command, and a second shaper behind it would only add lag. Torque goes on last, with the goal at the present
-position, so nothing moves.
+command, and a second shaper behind it would only add lag. The goal is put at the present position, so nothing
+moves, and torque is left as it is found: the loop switches it on, with its first goals.
+
+An arm that is held stays held: the return delay concerns the line alone, and the memory table asks for an open
+lock to save it, not for torque off. Only a servo in another mode than position must let go, because its goal
+register means something else there: in step mode a write to it moves the shaft.
 """
 
 from __future__ import annotations
@@ -17,21 +21,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from spinal.drivers.feetech.registers import BY_NAME
 from spinal.native import feetech
 from spinal.runtime.config.joints import ArmJoint, GripperJoint, Joint
 from spinal.runtime.errors import BusError
 
 TRIES = 3
 ARMING_SHARE = 0.002
-SIGN_BIT = 15
 ANSWER_LIMIT_NS = 20_000_000
 LONGEST_DISCARD = 64
 """Reads of 4 KiB: a line that babbles on is not waited for."""
 STS3215_MODELS = (777, 2825)
 """Model numbers of the 7.4 V and 12 V versions."""
-
-MODEL, RETURN_DELAY, MODE, TORQUE, ACCELERATION = 3, 7, 33, 40, 41
-GOAL, GOAL_TIME, GOAL_SPEED, TORQUE_LIMIT, LOCK, POSITION = 42, 44, 46, 48, 55, 56
+TORQUE_PERMILLE = 1000
 
 
 class Wire(Protocol):
@@ -103,26 +105,29 @@ class ServoSetup:
 
     id: int
     name: str
-    torque_fraction: float = 1.0
+    torque_fraction: float
     count_min: float = -math.inf
     count_max: float = math.inf
 
 
 def setups(joints: Sequence[Joint]) -> list[ServoSetup]:
-    """What a robot file says about each servo: a gripper may use a share of its torque, an arm all of it.
+    """What a robot file says about each servo.
 
     An arm joint must stand inside its limits; a gripper may not, it comes back at limited speed and torque.
     """
     return [
-        ServoSetup(joint.id, joint.name, joint.limits.torque_fraction)
-        if isinstance(joint, GripperJoint)
-        else ServoSetup(joint.id, joint.name, 1.0, *_stands_between(joint))
+        ServoSetup(
+            joint.id,
+            joint.name,
+            joint.limits.torque_fraction,
+            *((-math.inf, math.inf) if isinstance(joint, GripperJoint) else _stands_between(joint)),
+        )
         for joint in joints
     ]
 
 
 def _stands_between(joint: ArmJoint) -> tuple[float, float]:
-    """The counts of the joint's limits, and a little more: what the loop arms (ARMING_SHARE in core/loop.c)."""
+    """The counts of the joint's limits, and a little more: what the loop arms (core/loop_judge.c)."""
     ends = sorted(
         joint.count_at_zero + joint.counts_per_unit * position
         for position in (joint.limits.position_min, joint.limits.position_max)
@@ -132,12 +137,13 @@ def _stands_between(joint: ArmJoint) -> tuple[float, float]:
 
 
 def configure(wire: Wire, servos: Sequence[ServoSetup]) -> None:
-    """Sets every servo up and switches its torque on at its present position.
+    """Sets every servo up for the loop, which switches torque on.
 
     Raises BusError that names every servo which does not answer, is another model, or stands outside its
     limits, before any of them is touched.
     """
-    models = {servo: _read(wire, servo, MODEL, 2) for servo in servos}
+    lines = [_Servo(wire, servo) for servo in servos]
+    models = {line.setup: line.read("model_number") for line in lines}
     silent = [f"{servo.name} (id {servo.id})" for servo, model in models.items() if model is None]
     if silent:
         raise BusError(
@@ -153,77 +159,112 @@ def configure(wire: Wire, servos: Sequence[ServoSetup]) -> None:
             hint='protocol = "feetech" drives STS3215 servos so far',
         )
     outside = [
-        f"{servo.name} (count {position}, allowed {servo.count_min:.0f} to {servo.count_max:.0f})"
-        for servo in servos
-        if (position := _position(wire, servo)) is not None
-        and not servo.count_min <= position <= servo.count_max
+        f"{line.setup.name} (count {position}, allowed {line.setup.count_min:.0f} to {line.setup.count_max:.0f})"
+        for line in lines
+        if (position := line.read("present_position")) is not None
+        and not line.setup.count_min <= position <= line.setup.count_max
     ]
     if outside:
         raise BusError(
             f"outside its limits: {', '.join(outside)}",
             hint="move the arm inside by hand, or correct limits and zero_count in the robot file",
         )
-    for servo in servos:
-        _prepare(wire, servo)
-
-
-def _position(wire: Wire, servo: ServoSetup) -> int | None:
-    word = _read(wire, servo, POSITION, 2)
-    return None if word is None else feetech.decode(word, SIGN_BIT)
-
-
-def _prepare(wire: Wire, servo: ServoSetup) -> None:
-    if _read(wire, servo, MODE, 1) != 0 or _read(wire, servo, RETURN_DELAY, 1) != 0:
-        _write(wire, servo, TORQUE, b"\0")
-        _write(wire, servo, LOCK, b"\0")
-        _write(wire, servo, MODE, b"\0")
-        _write(wire, servo, RETURN_DELAY, b"\0")
-        _write(wire, servo, LOCK, b"\1")
-    _write(wire, servo, ACCELERATION, b"\0")
-    _write(wire, servo, GOAL_TIME, b"\0\0\0\0")  # and the speed behind it
-    _write(wire, servo, TORQUE_LIMIT, round(1000 * servo.torque_fraction).to_bytes(2, "little"))
-    present = _read(wire, servo, POSITION, 2)
-    if present is None:
-        raise _silent(servo)
-    _write(wire, servo, GOAL, present.to_bytes(2, "little"))
-    _write(wire, servo, TORQUE, b"\1")
+    for line in lines:
+        _prepare(line)
 
 
 def release(wire: Wire, servos: Sequence[ServoSetup]) -> None:
     """Switches the torque off. The arm goes limp: only for an arm that lies or is held."""
     for servo in servos:
-        _write(wire, servo, TORQUE, b"\0")
+        line = _Servo(wire, servo)
+        line.listen()
+        line.write("torque_enable", 0)
 
 
-def _silent(servo: ServoSetup) -> BusError:
-    return BusError(
-        f"{servo.name} (id {servo.id}) stopped answering during set-up",
-        hint="check its cable and supply, and start again",
-    )
+def _prepare(servo: _Servo) -> None:
+    servo.listen()
+    mode, delay = servo.must_read("mode"), servo.must_read("return_delay")
+    if mode != 0:
+        servo.write("torque_enable", 0)
+    if mode != 0 or delay != 0:
+        servo.write("lock", 0)
+        servo.write("mode", 0)
+        servo.write("return_delay", 0)
+        servo.write("lock", 1)
+    servo.write("acceleration", 0)
+    servo.write("goal_time", 0)
+    servo.write("goal_velocity", 0)
+    servo.write("torque_limit", round(TORQUE_PERMILLE * servo.setup.torque_fraction))
+    servo.write("goal_position", servo.must_read("present_position"))
 
 
-def _exchange(wire: Wire, request: bytes, servo: ServoSetup, length: int) -> bytes | None:
-    for _ in range(TRIES):
-        wire.discard_input()
-        wire.write(request)
-        deadline_ns = wire.now_ns + ANSWER_LIMIT_NS
-        received = b""
-        while wire.now_ns < deadline_ns:
-            part = wire.read(deadline_ns)
-            received += part
-            for packet in feetech.scan(received).packets:
-                if packet.id == servo.id and len(packet.params) == length:
-                    return packet.params
-            if not part:
-                break
-    return None
+class _Servo:
+    """One servo's registers, by their names in ``registers.py``, over a line that may lose a frame."""
 
+    def __init__(self, wire: Wire, setup: ServoSetup) -> None:
+        self._wire = wire
+        self.setup = setup
+        self._acknowledges = True
 
-def _read(wire: Wire, servo: ServoSetup, address: int, length: int) -> int | None:
-    answer = _exchange(wire, feetech.read(servo.id, address, length), servo, length)
-    return None if answer is None else int.from_bytes(answer, "little")
+    def listen(self) -> None:
+        """Finds out whether it acknowledges writes: at status level 0 it answers pings and reads only."""
+        self._acknowledges = self.must_read("status_level") != 0
 
+    def read(self, name: str) -> int | None:
+        """A register's value, None when it does not answer."""
+        register = BY_NAME[name]
+        request = feetech.read(self.setup.id, register.address, register.width)
+        answer = self._exchange(request, register.width)
+        if answer is None:
+            return None
+        raw = int.from_bytes(answer, "little")
+        return raw if register.sign_bit is None else feetech.decode(raw, register.sign_bit)
 
-def _write(wire: Wire, servo: ServoSetup, address: int, data: bytes) -> None:
-    if _exchange(wire, feetech.write(servo.id, address, data), servo, 0) is None:
-        raise _silent(servo)
+    def must_read(self, name: str) -> int:
+        """The same; BusError when it does not answer."""
+        value = self.read(name)
+        if value is None:
+            raise self._silent()
+        return value
+
+    def write(self, name: str, value: int) -> None:
+        """Writes, and makes sure of it. BusError when it does not answer, or does not take the value."""
+        register = BY_NAME[name]
+        raw = value if register.sign_bit is None else feetech.encode(value, register.sign_bit)
+        request = feetech.write(self.setup.id, register.address, raw.to_bytes(register.width, "little"))
+        if self._acknowledges:
+            if self._exchange(request, 0) is None:
+                raise self._silent()
+            return
+        for _ in range(TRIES):  # nobody says whether it arrived
+            self._wire.discard_input()
+            self._wire.write(request)
+            if self.must_read(name) == value:
+                return
+        raise BusError(
+            f"{self.setup.name} (id {self.setup.id}) does not take {value} as its {name}",
+            hint="check its cable; a servo that answers only reads (status level 0) was asked what it made of it",
+        )
+
+    def _silent(self) -> BusError:
+        return BusError(
+            f"{self.setup.name} (id {self.setup.id}) stopped answering during set-up",
+            hint="check its cable and supply, and start again",
+        )
+
+    def _exchange(self, request: bytes, length: int) -> bytes | None:
+        wire = self._wire
+        for _ in range(TRIES):
+            wire.discard_input()
+            wire.write(request)
+            deadline_ns = wire.now_ns + ANSWER_LIMIT_NS
+            received = b""
+            while wire.now_ns < deadline_ns:
+                part = wire.read(deadline_ns)
+                received += part
+                for packet in feetech.scan(received).packets:
+                    if packet.id == self.setup.id and len(packet.params) == length:
+                        return packet.params
+                if not part:
+                    break
+        return None

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from spinal.drivers.feetech.registers import BY_NAME
 from spinal.drivers.feetech.units import AMPERE_PER_UNIT, VOLT_PER_UNIT
 from spinal.drivers.sim.supply import Supply, drawn
 from spinal.native.emulator import Emulator
@@ -32,12 +33,17 @@ class World(Protocol):
         """Force over its limit, -1 to 1."""
 
 
+TORQUE_ENABLE = BY_NAME["torque_enable"].address
 SUPPLY_PERIOD_NS = 20_000_000
 """Voltage and warmth change slowly: looked at so often, they cost physics next to nothing."""
 
 
 class SimulatedServos:
-    """An emulator whose motors are a world's. Belongs to the physics thread; see ``core/emulator.h``."""
+    """An emulator whose motors are a world's. Belongs to the physics thread; see ``core/emulator.h``.
+
+    They hold where they stand, as whoever used the arm last left them: with nothing below it, it would fall until a
+    controller comes.
+    """
 
     def __init__(self, joints: Sequence[Joint], world: World, baud: int) -> None:
         self._world = world
@@ -50,6 +56,8 @@ class SimulatedServos:
         self.emulator = Emulator(
             [joint.id for joint in joints], baud=baud, positions_counts=self._counts(world.joint_position())
         )
+        for index in range(len(joints)):
+            self.emulator.put_register(index, TORQUE_ENABLE, 1)
         self.measure()
 
     def drive(self, now_ns: int) -> None:
