@@ -177,6 +177,13 @@ class _GuardRig:
         self.guard.stop()
         self.line.close()
 
+    def keep(self, child, watched=True):
+        """Watches ``child``, and ends it with the rest."""
+        self._children.append(child)
+        if watched:
+            self._watch(child)
+        return child
+
     def _watch(self, child):
         pidfd = os.pidfd_open(child.pid)
         try:
@@ -196,11 +203,7 @@ class SteppedGuard(_GuardRig):
 
     def child(self, watched=True):
         """A process to be watched."""
-        child = subprocess.Popen(["sleep", "600"])
-        self._children.append(child)
-        if watched:
-            self._watch(child)
-        return child
+        return self.keep(subprocess.Popen(["sleep", "600"]), watched)
 
     def dead_child(self):
         """One that has died the moment before; watched, unseen so far."""
@@ -249,8 +252,7 @@ class LiveGuard(_GuardRig):
             stdout=subprocess.PIPE,
             pass_fds=(self.line.fd, self.segment.fd),
         )
-        self._children.append(child)
-        self._watch(child)
+        self.keep(child)
         assert child.stdout.readline() == b"ready\n"
         if ticks:
             self.tell(child, "tick")

@@ -4,7 +4,10 @@ import array
 import fcntl
 import os
 import pty
+import select
 import signal
+import subprocess
+import sys
 import termios
 import tty
 
@@ -119,6 +122,7 @@ def test_a_late_wake_up_skips_whole_periods_and_bursts_nothing(rig):
     one.wake_until("braking")
     one.wake(3)
     one.wake(1, late_ns=10 * DT_NS + MS)
+    assert one.guard.next_ns > one.clock.now_ns
     assert one.guard.next_ns % DT_NS == one.guard.taken_over.first_frame_ns % DT_NS, "phase is kept"
     one.wake_until("at_rest")
     path = brake_from(MOVING)
@@ -133,6 +137,7 @@ def test_a_late_wake_up_skips_whole_periods_and_bursts_nothing(rig):
         ({"joint_count": 2}, "unusable"),
         ({"motions": [(np.nan, 0, 0), *MOVING[1:]]}, "unusable"),
         ({"motions": [(0.1, np.inf, 0), *MOVING[1:]]}, "unusable"),
+        ({"motions": [(0.1, np.nan, 0), *MOVING[1:]]}, "unusable"),
         ({"motions": [(0.1, 0.1, np.nan), *MOVING[1:]]}, "unusable"),
         ({"motions": [*MOVING[:2], (np.nan, 0, 0)]}, "unusable"),
         ({"motions": [(0.1, 1e9, 0), *MOVING[1:]]}, "unusable"),
@@ -190,6 +195,37 @@ def test_what_is_watched_may_die_before_others_run(rig):
     assert os.getpriority(os.PRIO_PROCESS, other.child().pid) == os.getpriority(os.PRIO_PROCESS, 0)
 
 
+def test_nothing_is_written_before_the_kernel_says_that_it_is_dead(rig):
+    """A process with much memory takes a while to die."""
+    one = rig()
+    hog = "much = bytearray(b'x') * (192 << 20); print('ready', flush=True); input()"
+    child = subprocess.Popen([sys.executable, "-c", hog], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    one.keep(child)
+    assert child.stdout.readline() == b"ready\n"
+    pidfd = os.pidfd_open(child.pid)
+    one.commands.publish(MOVING)
+    one.beat()
+    one.wake(60)
+    seen = set()
+    while one.guard.state not in {"braking", "at_rest"}:
+        one.wake()
+        state = one.guard.state
+        dead = bool(select.select([pidfd], [], [], 0)[0])
+        seen.add(state)
+        assert dead or state in {"watching", "ending_it"}
+    os.close(pidfd)
+    assert "ending_it" in seen, "it was waited for"
+    assert one.guard.taken_over.cause == "silent"
+
+
+def test_old_heartbeats_are_not_its_own(rig):
+    one = rig()
+    one.beat()
+    one.child()
+    one.wake(500)
+    assert (one.guard.state, one.guard.longest_silence_ns) == ("watching", 0)
+
+
 def test_a_machine_that_stands_still_is_no_silence(rig):
     """Each wake-up comes a second late, and the controller has not ticked in any of them so far."""
     one = rig()
@@ -240,6 +276,22 @@ def stuff(fd):
 def unstuff(fd, count):
     while count:
         count -= len(os.read(fd, count))
+
+
+def test_a_line_that_stumbles_again_and_again_is_not_given_up(rig):
+    one = rig()
+    one.dead_child()
+    one.commands.publish(MOVING)
+    one.wake_until("braking")
+    for _ in range(3):
+        stuffed = stuff(one.line.fd)
+        one.wake(800 * MS // DT_NS)
+        unstuff(one.line.far_fd, stuffed)
+        one.wake(1)
+        one.frames()  # so that they do not stand before what is stuffed next
+    one.wake_until("at_rest", "gave_up")
+    path = brake_from(MOVING)
+    assert one.frames()[: len(path)].tolist() == [goals(p) for p in path]
 
 
 def test_a_line_that_is_gone_is_given_up_after_a_second(rig):
@@ -368,7 +420,8 @@ def test_the_plan_is_the_robot_files():
     robot = load_robot("launch/robots/so101_sim.toml")
     plan = guard_plan(robot)
     assert plan.dt_ns == robot.control.period_ns
-    assert (plan.stopped_ns, plan.silent_ns) == (15 * MS, 100 * MS)
+    assert plan.stopped_ns == robot.safety.guard_stopped_ms * MS
+    assert plan.silent_ns == robot.safety.guard_silent_ms * MS
     assert plan.frame_gap_ns >= 1 * MS
     assert len(plan.emergency) == len(plan.grippers) == len(robot.joints)
     assert plan.fifo_priority == (0 if robot.control.realtime == "off" else robot.control.fifo_priority + 1)

@@ -207,6 +207,13 @@ def test_a_thread_that_ends_is_seen_and_finishes_what_it_took_over(live):
     one.guard.stop()
 
 
+def test_a_guard_that_is_ended_watches_nobody(live):
+    one = live()
+    one.controller()
+    one.guard.stop()
+    assert one.guard.state == "idle"
+
+
 def test_a_guard_that_nobody_keeps_ends():
     before = set(os.listdir("/proc/self/task"))
     one = LiveGuard()
