@@ -3,6 +3,9 @@ from collections.abc import Sequence
 MAX_BUSES: int
 
 class Bus:
+    def torque(self, share: float) -> None: ...
+    @property
+    def health(self) -> list[dict[str, float]] | None: ...
     @property
     def joint_count(self) -> int: ...
 

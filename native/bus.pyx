@@ -1,6 +1,10 @@
 # cython: language_level=3
 """Buses for the native loop: what every kind has in common, and several as one. See ``core/bus.h``."""
 
+import os
+
+from libc.errno cimport EINVAL
+
 cdef extern from "bus_group.h" nogil:
     enum:
         SP_GROUP_BUSES
@@ -14,6 +18,26 @@ MAX_BUSES = SP_GROUP_BUSES
 
 cdef class Bus:
     """A kind of bus fills ``view`` and ``joint_count``."""
+
+    def torque(self, double share):
+        """Switches torque: ``share`` of each joint's own limit, 0 to 1; 0 is off. The loop's thread alone.
+
+        Raises OSError when the line fails, ValueError for a share that is none or a bus that cannot.
+        """
+        if self.view.torque == NULL:
+            raise ValueError("this bus cannot switch torque")
+        cdef int failure = self.view.torque(self.view.context, share)
+        if failure == -EINVAL:
+            raise ValueError(f"a share of torque is 0 to 1, not {share}")
+        if failure:
+            raise OSError(-failure, os.strerror(-failure))
+
+    @property
+    def health(self):
+        """What each joint's motor says about itself, as dictionaries (sp_joint_health); None: it tells nothing."""
+        if self.view.health == NULL:
+            return None
+        return [self.view.health[i] for i in range(self.joint_count)]
 
 
 cdef class BusGroup(Bus):

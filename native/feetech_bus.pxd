@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from spinal.native.bus cimport Bus, sp_bus
 from spinal.native.clock cimport sp_clock
@@ -17,9 +17,14 @@ cdef extern from "feetech_bus.h" nogil:
         double unit_per_count
         double count_min
         double count_max
+        double torque_limit
+    ctypedef struct sp_feetech_health:
+        uint64_t missed
     ctypedef struct sp_feetech_bus:
         int count
-    int sp_feetech_bus_init(sp_feetech_bus *, const sp_feetech_joint *, int, int, sp_transport, sp_clock) noexcept
+        sp_feetech_health health
+    int sp_feetech_bus_init(sp_feetech_bus *, const sp_feetech_joint *, int, int, int, sp_transport, sp_clock) noexcept
+    int64_t sp_feetech_bus_health_wire_ns(const sp_feetech_bus *) noexcept
     int64_t sp_feetech_bus_wire_ns(const sp_feetech_bus *) noexcept
     sp_bus sp_feetech_bus_view(sp_feetech_bus *) noexcept
 

@@ -16,10 +16,15 @@ class SerialLine:
 class FeetechBus(Bus):
     def __init__(
         self,
-        joints: Sequence[tuple[int, float, float, float, float]],
+        joints: Sequence[tuple[int, float, float, float, float, float]],
         baud: int,
         transport: NativeTransport,
         clock: ManualClock | None = None,
+        health_every: int = 0,
     ) -> None: ...
     @property
     def wire_ns(self) -> int: ...
+    @property
+    def health_wire_ns(self) -> int: ...
+    @property
+    def health_missed(self) -> int: ...

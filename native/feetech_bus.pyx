@@ -27,21 +27,24 @@ cdef class SerialLine:
 cdef class FeetechBus(Bus):
     """Joints on one Feetech line.
 
-    ``joints``: per joint (id, zero_count, unit_per_count, count_min, count_max), unit rad or m.
+    ``joints``: per joint (id, zero_count, unit_per_count, count_min, count_max, torque_limit), unit rad or m, the
+    last as share of the motor's greatest torque.
     ``transport``: whatever has a ``address``: a SerialLine or an emulator's memory transport.
     ``clock``: a ManualClock for lock-step, None for CLOCK_MONOTONIC.
+    ``health_every``: each so many-th cycle asks one servo about itself (voltage, temperature, current, torque),
+    in turns; 0: never.
     Raises ValueError for joints that the protocol cannot carry.
     """
 
-    def __init__(self, joints, int baud, transport not None, ManualClock clock=None):
+    def __init__(self, joints, int baud, transport not None, ManualClock clock=None, int health_every=0):
         cdef sp_feetech_joint plan[32]
         cdef size_t address = transport.address
         if len(joints) > DEF_SERVOS:
             raise ValueError(f"{len(joints)} joints on one bus: at most {DEF_SERVOS}")
-        for i, (servo, zero_count, unit_per_count, count_min, count_max) in enumerate(joints):
-            plan[i] = sp_feetech_joint(servo, zero_count, unit_per_count, count_min, count_max)
+        for i, (servo, zero_count, unit_per_count, count_min, count_max, torque_limit) in enumerate(joints):
+            plan[i] = sp_feetech_joint(servo, zero_count, unit_per_count, count_min, count_max, torque_limit)
         failure = sp_feetech_bus_init(
-            &self.bus, plan, len(joints), baud, (<sp_transport *>address)[0],
+            &self.bus, plan, len(joints), baud, health_every, (<sp_transport *>address)[0],
             sp_clock_monotonic() if clock is None else sp_clock_manual(&clock.clock),
         )
         if failure:
@@ -54,3 +57,13 @@ cdef class FeetechBus(Bus):
     def wire_ns(self):
         """How long one cycle of reading and writing occupies the wire, ns."""
         return sp_feetech_bus_wire_ns(&self.bus)
+
+    @property
+    def health_wire_ns(self):
+        """And how much longer one that asks a servo about itself, at most, ns: while the tick sleeps."""
+        return sp_feetech_bus_health_wire_ns(&self.bus)
+
+    @property
+    def health_missed(self):
+        """How many servos did not say how they are when it was their turn."""
+        return self.bus.health.missed

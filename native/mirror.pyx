@@ -1,13 +1,15 @@
 # cython: language_level=3
 """Ideal servos in memory, for measuring what a tick costs by itself. See ``core/mirror.h``."""
 
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint8_t, uint16_t
 
 from spinal.native.transport cimport sp_transport
 
 cdef extern from "mirror.h" nogil:
     ctypedef struct sp_mirror:
         uint16_t counts[256]
+        uint8_t torque[256]
+        uint16_t limits[256]
     void sp_mirror_init(sp_mirror *, uint16_t) noexcept
     sp_transport sp_mirror_transport(sp_mirror *) noexcept
 
@@ -34,3 +36,9 @@ cdef class MirrorTransport:
         if not 0 <= servo <= 255:
             raise ValueError(f"no servo has the id {servo}")
         return self.mirror.counts[servo]
+
+    def torque(self, int servo):
+        """The torque limit of a servo that is on, permille; 0: it is off."""
+        if not 0 <= servo <= 255:
+            raise ValueError(f"no servo has the id {servo}")
+        return self.mirror.limits[servo] if self.mirror.torque[servo] else 0

@@ -158,7 +158,7 @@ class _GuardRig:
         self.plan = replace(PLAN, **changes)
         self.segment = segments.create(Writer.CONTROLLER, len(IDS))
         fd = self.line.fd if line_fd is None else line_fd
-        joints = [(i, ZERO_COUNT, scale, 0.0, 4095.0) for i, scale in zip(IDS, SCALES, strict=True)]
+        joints = [(i, ZERO_COUNT, scale, 0.0, 4095.0, 1.0) for i, scale in zip(IDS, SCALES, strict=True)]
         bus = FeetechBus(joints, 1_000_000, SerialLine(fd), clock)
         self.guard = Guard(self.plan, bus, fd, self.segment, CONTROLLER_COMMAND, clock)
         self._children = []

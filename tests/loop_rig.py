@@ -38,6 +38,9 @@ FOREVER_NS = 1 << 60
 class Rig:
     """A loop over ``transport``; ``clock`` None means real time. ``changes`` replace parts of the plan."""
 
+    health_every = 0
+    torque_limits = (1.0, 1.0, 1.0)
+
     def __init__(self, transport, clock=None, **changes):
         self.plan = SimpleNamespace(
             dt_ns=DT_NS,
@@ -54,7 +57,10 @@ class Rig:
         )
         vars(self.plan).update(changes)
         scales = (RAD_PER_COUNT, -RAD_PER_COUNT, M_PER_COUNT)
-        self._joints = [(i, ZERO_COUNT, scale, 0.0, 4095.0) for i, scale in zip(IDS, scales, strict=True)]
+        self._joints = [
+            (i, ZERO_COUNT, scale, 0.0, 4095.0, limit)
+            for i, scale, limit in zip(IDS, scales, self.torque_limits, strict=True)
+        ]
         record_bytes = layout.record_dtype(JOINTS).itemsize
         state_bytes = layout.state_dtype(JOINTS).itemsize
         self.controller = Segment.create(
@@ -78,9 +84,12 @@ class Rig:
 
     def new_loop(self, givers=2, stop_lines=()):
         """A loop on this rig's memory and line, as a controller that was restarted makes it."""
+        self.bus = FeetechBus(
+            self._joints, 1_000_000, self._transport, self._clock, health_every=self.health_every
+        )
         return Loop(
             self.plan,
-            FeetechBus(self._joints, 1_000_000, self._transport, self._clock),
+            self.bus,
             self.controller,
             STATS,
             self._state,
@@ -160,7 +169,7 @@ class SteppedRig(Rig):
         self.clock = ManualClock(EPOCH_NS)
         self.wire = MemoryTransport(self.emulator, clock_address=self.clock.address)
         if configured:
-            configure(self.wire, [ServoSetup(i, f"joint {i}") for i in IDS])
+            configure(self.wire, [ServoSetup(i, f"joint {i}", 1.0) for i in IDS])
         super().__init__(self.wire, self.clock, **changes)
         self.next_ns = -(-self.clock.now_ns // DT_NS) * DT_NS + DT_NS
         self.seen = []

@@ -1,21 +1,23 @@
 """Several buses as one: joints in order, all asked before one is read, and each failure its own."""
 
+import socket
+
 import numpy as np
 import pytest
 from loop_rig import ARM, EMERGENCY, MS, Rig
 
-from spinal.native import layout
+from spinal.native import feetech, layout
 from spinal.native.bus import MAX_BUSES, Bus, BusGroup
 from spinal.native.clock import ManualClock
 from spinal.native.emulator import Emulator, MemoryTransport
-from spinal.native.feetech_bus import FeetechBus
+from spinal.native.feetech_bus import FeetechBus, SerialLine
 from spinal.native.mirror import MirrorTransport
 
 RAD_PER_COUNT = 2 * np.pi / 4096
 
 
 def joints(ids):
-    return [(i, 2048.0, RAD_PER_COUNT, 0.0, 4095.0) for i in ids]
+    return [(i, 2048.0, RAD_PER_COUNT, 0.0, 4095.0, 1.0) for i in ids]
 
 
 class GroupRig(Rig):
@@ -30,9 +32,9 @@ class GroupRig(Rig):
     def new_loop(self, givers=2):
         from spinal.native.loop import Loop
 
-        first = FeetechBus(joints((1, 2)), 1_000_000, self.lines[0], self._clock)
+        first = FeetechBus(joints((1, 2)), 1_000_000, self.lines[0], self._clock, self.health_every)
         second = FeetechBus(joints((7,)), 1_000_000, self.lines[1], self._clock)
-        group = BusGroup([first, second])
+        self.group = group = BusGroup([first, second])
         assert group.joint_count == 3
         return Loop(
             self.plan,
@@ -146,3 +148,35 @@ def test_a_mirror_stands_where_it_was_put():
         MirrorTransport(4096)
     with pytest.raises(ValueError, match="no servo"):
         MirrorTransport().count(256)
+
+
+class TellingRig(GroupRig):
+    """The motors of the first line are asked about themselves, that of the second is not."""
+
+    health_every = 1
+
+
+def test_health_stands_side_by_side_and_one_line_may_tell_nothing():
+    rig = TellingRig(MirrorTransport(), MirrorTransport())
+    for tick in range(1, 20):
+        rig.tick(4 * tick)
+    told = rig.group.health
+    assert [joint["torque"] for joint in told] == [1, 1, 0]
+    assert [joint["voltage"] for joint in told] == pytest.approx([12.0, 12.0, 0.0])
+    assert told[2]["stamp_ns"] == 0, "never"
+    assert GroupRig(MirrorTransport(), MirrorTransport()).group.health is None
+
+
+def test_torque_goes_to_every_line_even_when_one_fails():
+    class Far:
+        def __init__(self):
+            self.here, self.there = socket.socketpair()
+            self.line = SerialLine(self.here.fileno())
+
+    one, other = Far(), Far()
+    group = BusGroup([FeetechBus(joints((i,)), 1_000_000, far.line) for i, far in ((1, one), (7, other))])
+    one.there.close()
+    with one.here, other.here, other.there:
+        with pytest.raises(OSError, match="Broken pipe"):
+            group.torque(1)
+        assert feetech.scan(other.there.recv(100)).packets

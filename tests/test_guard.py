@@ -402,10 +402,12 @@ def test_what_lies_on_a_socket_is_drained(rig):
 
 def test_a_guard_of_another_arm_is_refused(rig):
     one = rig()
-    bus = FeetechBus([(1, 0.0, 1.0, 0.0, 4095.0)], 1_000_000, SerialLine(one.line.fd))
+    bus = FeetechBus([(1, 0.0, 1.0, 0.0, 4095.0, 1.0)], 1_000_000, SerialLine(one.line.fd))
     with pytest.raises(ValueError, match="disagree"):
         Guard(PLAN, bus, one.line.fd, one.segment, CONTROLLER_COMMAND)
-    whole = FeetechBus([(i, 0.0, 1.0, 0.0, 4095.0) for i in (1, 2, 3)], 1_000_000, SerialLine(one.line.fd))
+    whole = FeetechBus(
+        [(i, 0.0, 1.0, 0.0, 4095.0, 1.0) for i in (1, 2, 3)], 1_000_000, SerialLine(one.line.fd)
+    )
     for part in (CONTROLLER_STATS, 42):
         with pytest.raises(ValueError, match="segment controller"):
             Guard(PLAN, whole, one.line.fd, one.segment, part)

@@ -144,7 +144,11 @@ def test_the_check_notices_a_loop_that_faults(plants):
 def loop_sources():
     """The core files that the loop, its buses and the guard are linked from."""
     modules = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
-    ours = [m for m in modules if m["name"].removeprefix("spinal.native.") in ("loop", "bus", "feetech_bus", "guard")]
+    ours = [
+        m
+        for m in modules
+        if m["name"].removeprefix("spinal.native.") in ("loop", "bus", "feetech_bus", "guard")
+    ]
     assert len(ours) == 4
     return sorted(
         {CORE / Path(source).name for m in ours for source in m["sources"] if source.endswith(".c")}

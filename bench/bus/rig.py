@@ -60,6 +60,7 @@ class BusRig:
             plan,
             dt_ns=self.period_ns,
             limits=plan.limits * buses,
+            safety=replace(plan.safety, reflexes=plan.safety.reflexes * buses),
             emergency=plan.emergency * buses,
             grippers=plan.grippers * buses,
             lock_memory=False,

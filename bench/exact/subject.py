@@ -45,6 +45,8 @@ MS = 1_000_000
 DT_NS, LINE_DT_NS = MS, 4 * MS
 FEED_NS = 5 * MS
 BAUD = 1_000_000
+HEALTH_EVERY = 1
+"""The dearest tick, and all alike."""
 WAYPOINTS = 50
 STEP_NS = 20 * MS
 SLOW_TICKS = 64
@@ -75,7 +77,7 @@ class Subject:
     def __init__(self, wire: NativeTransport, dt_ns: int) -> None:
         made = {writer: segments.create(writer, JOINTS) for writer in Writer}
         controller, supervisor = made[Writer.CONTROLLER], made[Writer.SUPERVISOR]
-        joints = [(servo, 2048.0, math.tau / 4096, 0.0, 4095.0) for servo in SERVOS]
+        joints = [(servo, 2048.0, math.tau / 4096, 0.0, 4095.0, 1.0) for servo in SERVOS]
         self._records = Ring(controller, segments.CONTROLLER_RECORDS, supervisor, segments.SUPERVISOR_TAIL)
         self._taken = np.zeros(segments.RECORD_SLOTS, layout.record_dtype(JOINTS)).view(np.uint8)
         trajectories = Mailbox(made[Writer.POLICY], segments.POLICY_TRAJECTORY)
@@ -84,7 +86,7 @@ class Subject:
         self._stats = LoopStats(controller, segments.CONTROLLER_STATS)
         self.loop = Loop(
             _plan(dt_ns),
-            FeetechBus(joints, BAUD, wire),
+            FeetechBus(joints, BAUD, wire, health_every=HEALTH_EVERY),
             controller,
             segments.CONTROLLER_STATS,
             Mailbox(controller, segments.CONTROLLER_STATE),

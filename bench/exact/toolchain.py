@@ -28,7 +28,7 @@ MODULE_FLAGS = ("-fPIC",)
 CORE_SOURCES = (
     "loop", "loop_judge", "loop_plan", "loop_command", "modes", "reflex", "fence", "sweep", "kinematics",
     "distance", "trajectory", "limiter", "mailbox", "ring", "segment", "histogram", "clock", "realtime",
-    "feetech_bus", "feetech", "mirror", "bus_group",
+    "feetech_bus", "feetech_health", "feetech", "mirror", "bus_group",
 )  # fmt: skip
 LIMIT_S = 60.0
 NATIVE = Path(__file__).with_name("native")

@@ -289,5 +289,5 @@ def require_running(modes: NDArray[np.int64], conditions: NDArray[np.uint64]) ->
     )
 
 
-def _servo(number: int) -> tuple[int, float, float, float, float]:
-    return number + 1, 2048.0, RAD_PER_COUNT, 0.0, 4095.0
+def _servo(number: int) -> tuple[int, float, float, float, float, float]:
+    return number + 1, 2048.0, RAD_PER_COUNT, 0.0, 4095.0, 1.0

@@ -49,7 +49,8 @@ typedef struct sp_bus {
     /* Returns 0 or -errno; -EINVAL when it refuses the command as unusable. */
     int (*write)(void *context, const sp_limiter *commanded);
     /* Switches torque: `share` of each joint's own torque limit, 0 to 1; 0 switches the motors off. Goals must have
-     * been written before. Returns 0 or -errno. NULL: this bus cannot. */
+     * been written before. At once, or with the next write while a device is speaking. Returns 0 or -errno. NULL: this
+     * bus cannot. */
     int (*torque)(void *context, double share);
     /* One per joint, refreshed in turns beside the cycles; NULL: this bus tells nothing. */
     const sp_joint_health *health;

@@ -10,10 +10,11 @@ int sp_bus_group_init(sp_bus_group *group, const sp_bus *buses, const int *joint
     memset(group, 0, sizeof *group);
     group->count = count;
     for (int b = 0; b < count; b++) {
-        if (joints[b] < 1)
+        if (joints[b] < 1 || joints[b] > SP_GROUP_BUS_JOINTS)
             return -EINVAL;
         group->buses[b] = buses[b];
         group->joints[b] = joints[b];
+        group->tells |= buses[b].health != NULL;
     }
     return 0;
 }
@@ -29,6 +30,17 @@ static void add_counts(sp_bus_group *group)
         sum.failed_writes += one->failed_writes;
     }
     group->counts = sum;
+}
+
+/* Side by side, as the samples. A bus that tells nothing leaves its joints at "never". */
+static void copy_health(sp_bus_group *group)
+{
+    sp_joint_health *into = group->health;
+    for (int b = 0; b < group->count; b++) {
+        if (group->buses[b].health)
+            memcpy(into, group->buses[b].health, sizeof *into * (size_t)group->joints[b]);
+        into += group->joints[b];
+    }
 }
 
 static int ask_all(void *context)
@@ -55,6 +67,7 @@ static int read_all(void *context, sp_joint_sample *samples, int64_t deadline_ns
             answered += read;
     }
     add_counts(group);
+    copy_health(group);
     return failure ? failure : answered;
 }
 
@@ -71,6 +84,18 @@ static int write_all(void *context, const sp_limiter *commanded)
     return failure;
 }
 
+static int switch_all(void *context, double share)
+{
+    sp_bus_group *group = context;
+    int failure = 0;
+    for (int b = 0; b < group->count; b++) {
+        const sp_bus *bus = &group->buses[b];
+        int switched = bus->torque ? bus->torque(bus->context, share) : -ENOTSUP;
+        failure = failure ? failure : switched;
+    }
+    return failure;
+}
+
 sp_bus sp_bus_group_view(sp_bus_group *group)
 {
     return (sp_bus){
@@ -78,6 +103,8 @@ sp_bus sp_bus_group_view(sp_bus_group *group)
         .ask = ask_all,
         .read = read_all,
         .write = write_all,
+        .torque = switch_all,
+        .health = group->tells ? group->health : NULL,
         .counts = &group->counts,
     };
 }

@@ -15,12 +15,15 @@
 
 typedef struct sp_mirror {
     uint16_t counts[256]; /* by id: where each servo stands, in register counts */
+    uint8_t torque[256];  /* and registers 40 and 48 */
+    uint16_t limits[256];
     size_t filled;
     uint8_t replies[SP_MIRROR_REPLY_BYTES];
 } sp_mirror;
 
 void sp_mirror_init(sp_mirror *mirror, uint16_t count);
-/* Answers sync reads, obeys sync writes of the goal; -EINVAL for any other frame. */
+/* Answers sync reads of positions and reads of any registers, obeys sync writes of goals, torque and its limit, each of
+ * several frames in one write; -EINVAL for any other frame. */
 sp_transport sp_mirror_transport(sp_mirror *mirror);
 
 #endif

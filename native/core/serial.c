@@ -37,7 +37,7 @@ static int serial_write(void *context, const uint8_t *bytes, size_t count)
 static int serial_read(void *context, uint8_t *bytes, size_t capacity, int64_t deadline_ns)
 {
     const sp_serial *line = context;
-    for (;;) {
+    for (int gone = 0;;) {
         ssize_t got = read(line->fd, bytes, capacity);
         if (got > 0)
             return (int)got;
@@ -48,6 +48,8 @@ static int serial_read(void *context, uint8_t *bytes, size_t capacity, int64_t d
         if (errno != EAGAIN && errno != EWOULDBLOCK)
             return -errno;
 
+        if (gone) /* the line said so, and nothing is left in it: poll would say it again and again, at once */
+            return -EIO;
         int64_t left_ns = deadline_ns - sp_monotonic_ns();
         if (left_ns <= 0)
             return 0;
@@ -58,8 +60,7 @@ static int serial_read(void *context, uint8_t *bytes, size_t capacity, int64_t d
             return -errno;
         if (ready == 0)
             return 0;
-        if (ready > 0 && !(wait.revents & POLLIN))
-            return -EIO;
+        gone = ready > 0 && wait.revents & (POLLERR | POLLHUP | POLLNVAL);
     }
 }
 

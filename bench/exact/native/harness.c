@@ -41,6 +41,7 @@ enum {
     RECORD_SLOTS = 16,
     FIRST_ID = 1,
     BAUD = 1000000,
+    HEALTH_EVERY = 1, /* the dearest tick, and all alike */
     MARK_SYSCALL = 0x5350, /* no kernel has it: it only shows in a trace */
 };
 
@@ -102,10 +103,10 @@ static sp_bus wire_up(int joints)
     for (int b = 0; b < buses; b++) {
         sp_feetech_joint servos[SP_FEETECH_BUS_SERVOS];
         for (int i = 0; i < sizes[b]; i++)
-            servos[i] = (sp_feetech_joint){(uint8_t)(FIRST_ID + i), 2048, i % 2 ? -rad_per_count : rad_per_count, 0, 4095};
+            servos[i] = (sp_feetech_joint){(uint8_t)(FIRST_ID + i), 2048, i % 2 ? -rad_per_count : rad_per_count, 0, 4095, 1};
         sp_mirror_init(&mirrors[b], 2048);
         planted[b] = plant(sp_mirror_transport(&mirrors[b]), sizes[b]);
-        if (sp_feetech_bus_init(&lines[b], servos, sizes[b], BAUD, planted[b], sp_clock_manual(&manual)))
+        if (sp_feetech_bus_init(&lines[b], servos, sizes[b], BAUD, HEALTH_EVERY, planted[b], sp_clock_manual(&manual)))
             fail("the bus does not take the joints");
         views[b] = sp_feetech_bus_view(&lines[b]);
     }
