@@ -26,7 +26,8 @@ id = 1
 counts_per_turn = 4096
 zero_count = 2048
 direction = 1
-limits = { position_min = -1.5, position_max = 1.5, velocity = 4.0, acceleration = 80.0, jerk = 4000.0 }
+limits = { position_min = -1.5, position_max = 1.5, velocity = 4.0, acceleration = 80.0, jerk = 4000.0, \
+torque_fraction = 1.0 }
 emergency = { acceleration = 120.0, jerk = 20000.0 }
 [[joints]]
 name = "gripper"

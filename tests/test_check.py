@@ -33,7 +33,8 @@ def joints(count):
     one = (
         '[[joints]]\nname = "j{0}"\nkind = "arm"\nbus = "arm"\nid = {0}\ncounts_per_turn = 4096\n'
         "zero_count = 2048\ndirection = 1\n"
-        "limits = {{ position_min = -1, position_max = 1, velocity = 4, acceleration = 80, jerk = 4000 }}\n"
+        "limits = {{ position_min = -1, position_max = 1, velocity = 4, acceleration = 80, jerk = 4000,"
+        " torque_fraction = 1 }}\n"
         "emergency = {{ acceleration = 120, jerk = 20000 }}\n"
     )
     return "".join(one.format(index) for index in range(10, 10 + count))
@@ -53,7 +54,8 @@ def test_budget_of_six_servos_is_the_datasheets(tmp_path):
     ("baud", "servo_hz", "errors", "warnings"),
     [
         (1_000_000, 1000, 0, 0),  # 580 us of 1000: 58 %
-        (500_000, 650, 0, 0),  # 1060 us of 1538: 69 %
+        (500_000, 500, 0, 0),  # 1060 us of 2000: 53 %, 80 % with a reading of health
+        (500_000, 650, 0, 1),  # 69 %, and 103 % with a reading of health
         (500_000, 670, 0, 1),  # 71 %
         (500_000, 840, 0, 1),  # 89 %
         (500_000, 860, 1, 0),  # 91 %

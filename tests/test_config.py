@@ -332,6 +332,7 @@ def test_limits_are_accepted_exactly_when_they_bound(low, high, velocity, accele
         "velocity": velocity,
         "acceleration": acceleration,
         "jerk": jerk,
+        "torque_fraction": 1.0,
     }
     if low < high and velocity > 0 and acceleration > 0 and jerk > 0:
         limits = ArmLimits(**values)

@@ -149,6 +149,10 @@ def _bus_json(report: CheckReport, name: str) -> dict[str, Any]:
             "cycle_us": budget.cycle_us,
             "share": budget.share,
             "verdict": budget.verdict,
+            "health_bytes": budget.health_bytes,
+            "health_us": budget.health_us,
+            "health_every": budget.health_every,
+            "health_turn_s": budget.health_turn_s,
         },
         "port_holders": [holder.pid for holder in port.holders] if port else [],
     }

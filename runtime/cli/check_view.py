@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from spinal.runtime.cli.check_report import CheckReport
+from spinal.runtime.config.budget import BusBudget
 from spinal.runtime.config.joints import ArmJoint, Joint
 
 _VERDICT_STYLE = {"fits": "green", "tight": "yellow", "over": "red"}
@@ -48,7 +49,7 @@ def _policy_line(report: CheckReport) -> str:
 
 
 def _joints(report: CheckReport) -> Table:
-    table = _table("joint", "motor", "range", "speed", "accel.", "jerk", "rest", "brake", "card")
+    table = _table("joint", "motor", "range", "speed", "accel.", "jerk", "torque", "rest", "brake", "card")
     differences = {row.index: row.difference for row in report.match.joints} if report.match else {}
     for index, joint in enumerate(report.robot.joints):
         difference = differences.get(index)
@@ -61,25 +62,36 @@ def _joint_cells(joint: Joint) -> list[str]:
     limits = joint.limits
     span = f"{limits.position_min:g}..{limits.position_max:g} {joint.unit}"
     cells = [joint.name, f"{joint.bus}:{joint.id}", span, f"{limits.velocity:g}/s"]
+    torque = f"{100 * limits.torque_fraction:.0f} %"
     if not isinstance(joint, ArmJoint):
-        return [*cells, "torque", f"{100 * joint.limits.torque_fraction:.0f} %", "", ""]
+        return [*cells, "", "", torque, "", ""]
     seconds = (joint.time_to_rest_s, joint.emergency_time_to_rest_s)
     rest = [f"{1000 * time_s:.0f} ms" for time_s in seconds]
-    return [*cells, f"{joint.limits.acceleration:g}/s²", f"{joint.limits.jerk:g}/s³", *rest]
+    return [*cells, f"{joint.limits.acceleration:g}/s²", f"{joint.limits.jerk:g}/s³", torque, *rest]
 
 
 def _buses(report: CheckReport) -> Table:
-    table = _table("bus", "driver", "port", "baud", "read us", "write us", "gaps us", "cycle us", "of tick")
+    table = _table(
+        "bus", "driver", "port", "baud", "read us", "write us", "gaps us", "cycle us", "of tick", "health"
+    )
     for name, settings in report.robot.buses.items():
         cells = [name, settings.protocol, settings.port, str(settings.baud)]
         budget = report.budgets.get(name)
         if budget:
             cells += [f"{us:.0f}" for us in (budget.read_us, budget.write_us, budget.gap_us, budget.cycle_us)]
             share = Text(f"{100 * budget.share:.0f} %", _VERDICT_STYLE[budget.verdict])
-            table.add_row(*cells, share)
+            table.add_row(*cells, share, _health(budget))
         else:
-            table.add_row(*cells, "", "", "", "", "not known")
+            table.add_row(*cells, "", "", "", "", "not known", "")
     return table
+
+
+def _health(budget: BusBudget) -> str:
+    """Bytes that asking a motor about itself adds to a cycle, and in which."""
+    if not budget.health_every:
+        return "no room"
+    often = "each cycle" if budget.health_every == 1 else f"1 in {budget.health_every}"
+    return f"+{budget.health_bytes} B, {often}"
 
 
 def _table(*headings: str) -> Table:

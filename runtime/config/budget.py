@@ -1,7 +1,8 @@
 """Whether a bus can carry one servo cycle in one tick: bytes on the wire against the period.
 
-A cycle is one sync read of position, velocity and load, and one sync write of the goal position. Sizes
-follow the protocol memos of the vendors: Feetech STS, frames FF FF ID LEN INST ... CHECKSUM.
+A cycle is one sync read of position, velocity and load, and one sync write of the goal position. Behind some
+writes one motor is asked about itself (``native/core/feetech_health.h``). Sizes follow the protocol memos of the
+vendors: Feetech STS, frames FF FF ID LEN INST ... CHECKSUM.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ FULL_SHARE = 0.9
 TIGHT_SHARE = 0.7
 """Above this share of the tick little is left for USB and retries: a warning."""
 
+HEALTH_TURN_S = 0.2
+"""Where there is room, every motor has said how it is within so long."""
+
 BITS_PER_BYTE = 10
 """8N1: a start bit, eight data bits, a stop bit."""
 
@@ -26,12 +30,15 @@ BITS_PER_BYTE = 10
 class CycleSizes:
     """Bytes of one cycle for n motors: ``fixed + n * per_motor`` of each frame.
 
-    ``reply_gap_us`` is what each motor waits before it answers; ``bauds`` are what the protocol knows.
+    ``health_bytes`` is the longest question to one motor about itself, with its reply; ``health_readings`` of them
+    tell all. ``reply_gap_us`` is what each motor waits before it answers; ``bauds`` are what the protocol knows.
     """
 
     request: tuple[int, int]
     reply: tuple[int, int]
     write: tuple[int, int]
+    health_bytes: int
+    health_readings: int
     reply_gap_us: float
     motors_max: int
     bauds: tuple[int, ...]
@@ -39,12 +46,15 @@ class CycleSizes:
 
 _DATA_BYTES = 6  # from address 56: position, velocity, load
 _GOAL_BYTES = 2  # from address 42: goal position
+_HEALTH_BYTES = 10  # from address 40: torque and its limit; 9 from address 62: voltage to current
 
 CYCLES = {
     "feetech": CycleSizes(
         request=(8, 1),
         reply=(0, 6 + _DATA_BYTES),
         write=(8, 1 + _GOAL_BYTES),
+        health_bytes=8 + 6 + _HEALTH_BYTES,
+        health_readings=2,
         reply_gap_us=50.0,
         motors_max=32,
         bauds=(1_000_000, 500_000, 250_000, 128_000, 115_200, 57_600, 38_400, 19_200),
@@ -58,6 +68,7 @@ class BusBudget:
     """What one cycle of a bus costs, in us, and its share of the tick.
 
     ``read_us`` and ``write_us`` are bytes on the wire, ``gap_us`` the motors' own delays before they answer.
+    ``health_bytes`` and ``health_us``: what one reading of a motor's health adds to its cycle, gap included.
     """
 
     bus: str
@@ -66,6 +77,9 @@ class BusBudget:
     read_us: float
     write_us: float
     gap_us: float
+    health_bytes: int
+    health_us: float
+    health_readings: int
 
     @property
     def cycle_us(self) -> float:
@@ -76,6 +90,19 @@ class BusBudget:
     def share(self) -> float:
         """Share of the tick, 1 is all of it."""
         return self.cycle_us / self.period_us
+
+    @property
+    def health_every(self) -> int:
+        """Each so many-th cycle asks one motor about itself; 0: none does, a cycle with it would be ``over``."""
+        if self.cycle_us + self.health_us > FULL_SHARE * self.period_us:
+            return 0
+        readings = self.motors * self.health_readings
+        return max(1, int(HEALTH_TURN_S * 1e6 / self.period_us / readings))
+
+    @property
+    def health_turn_s(self) -> float:
+        """How long it takes until every motor has been asked; 0: none is."""
+        return self.health_every * self.motors * self.health_readings * self.period_us * 1e-6
 
     @property
     def verdict(self) -> Literal["fits", "tight", "over"]:
@@ -100,6 +127,9 @@ def bus_budget(robot: RobotConfig, bus: str) -> BusBudget | None:
         read_us=(_bytes(sizes.request, motors) + _bytes(sizes.reply, motors)) * byte_us,
         write_us=_bytes(sizes.write, motors) * byte_us,
         gap_us=motors * sizes.reply_gap_us,
+        health_bytes=sizes.health_bytes,
+        health_us=sizes.health_bytes * byte_us + sizes.reply_gap_us,
+        health_readings=sizes.health_readings,
     )
 
 
@@ -113,6 +143,7 @@ def budget_problems(robot: RobotConfig) -> tuple[list[Problem], list[Problem]]:
             continue
         problems += _settings_problems(name, settings, budget)
         if budget.verdict == "fits":
+            warnings += _without_health(name, budget)
             continue
         used = f"{100 * budget.share:.0f} % of a tick of {budget.period_us:.0f} us"
         said = f"needs {budget.cycle_us:.0f} us for one cycle, {used}"
@@ -120,6 +151,19 @@ def budget_problems(robot: RobotConfig) -> tuple[list[Problem], list[Problem]]:
         hint = f"raise the baud, or lower control.servo_hz to {fastest_hz:.0f} or less"
         (problems if budget.verdict == "over" else warnings).append(Problem(f"buses.{name}", said, hint))
     return problems, warnings
+
+
+def _without_health(name: str, budget: BusBudget) -> list[Problem]:
+    if budget.health_every:
+        return []
+    cycle_us = budget.cycle_us + budget.health_us
+    said = (
+        f"leaves no room to ask the motors about themselves: {cycle_us:.0f} us of a tick of"
+        f" {budget.period_us:.0f} us, so a motor that is hot or has lost its power is not noticed"
+    )
+    fastest_hz = FULL_SHARE * 1e6 / cycle_us
+    hint = f"raise the baud, or lower control.servo_hz to {fastest_hz:.0f} or less"
+    return [Problem(f"buses.{name}", said, hint)]
 
 
 def _settings_problems(name: str, settings: BusSettings, budget: BusBudget) -> list[Problem]:

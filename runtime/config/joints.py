@@ -20,13 +20,16 @@ MAX_COUNT = 1 << 24
 
 
 class ArmLimits(Section):
-    """Bounds of every command to an arm joint while it runs; rad, rad/s, rad/s^2, rad/s^3."""
+    """Bounds of every command to an arm joint while it runs, and of its motor; rad, rad/s, rad/s^2, rad/s^3."""
 
     position_min: float = Field(description="the smallest position that may be commanded, in rad")
     position_max: float = Field(description="the largest position that may be commanded, in rad")
     velocity: Positive = Field(description="the largest speed of a command, in rad/s")
     acceleration: Positive = Field(description="the largest acceleration of a command, in rad/s^2")
     jerk: Positive = Field(description="the largest jerk of a command, in rad/s^3")
+    torque_fraction: float = Field(
+        gt=0, le=1, description="the share of the motor's greatest torque that the joint may use, up to 1"
+    )
 
     @model_validator(mode="after")
     def _bounds(self) -> Self:

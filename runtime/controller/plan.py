@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from spinal.native.clock import ManualClock
 from spinal.native.feetech_bus import FeetechBus
+from spinal.runtime.config.budget import bus_budget
 from spinal.runtime.config.fence_build import fence_of
 from spinal.runtime.config.joints import Joint
 from spinal.runtime.config.limits import JointLimits, command_limits, emergency_limits
@@ -108,15 +109,19 @@ def safety_plan(robot: RobotConfig, self_test: bool = True) -> SafetyPlan:
 def feetech_bus(
     robot: RobotConfig, transport: NativeTransport, clock: ManualClock | None = None
 ) -> FeetechBus:
-    """The robot's bus over ``transport``."""
-    bus = robot.buses[the_bus(robot)]
-    return FeetechBus([_wire_joint(joint) for joint in robot.joints], bus.baud, transport, clock)
+    """The robot's bus over ``transport``; its motors are asked about themselves as often as its budget allows."""
+    name = the_bus(robot)
+    budget = bus_budget(robot, name)
+    joints = [_wire_joint(joint) for joint in robot.joints]
+    every = budget.health_every if budget else 0
+    return FeetechBus(joints, robot.buses[name].baud, transport, clock, every)
 
 
-def _wire_joint(joint: Joint) -> tuple[int, float, float, float, float]:
-    """(id, zero_count, unit_per_count, count_min, count_max) of a joint."""
+def _wire_joint(joint: Joint) -> tuple[int, float, float, float, float, float]:
+    """(id, zero_count, unit_per_count, count_min, count_max, torque_limit) of a joint."""
     ends = [
         joint.count_at_zero + joint.counts_per_unit * position
         for position in (joint.limits.position_min, joint.limits.position_max)
     ]
-    return joint.id, float(joint.count_at_zero), 1 / joint.counts_per_unit, min(ends), max(ends)
+    zero, scale = float(joint.count_at_zero), 1 / joint.counts_per_unit
+    return joint.id, zero, scale, min(ends), max(ends), joint.limits.torque_fraction
