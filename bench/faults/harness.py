@@ -27,7 +27,7 @@ from spinal.native import clock, layout
 from spinal.native.floor import Floor
 from spinal.native.guard import TakeOver
 from spinal.native.histogram import UPPER_EDGES_NS
-from spinal.native.loop import LoopStats
+from spinal.native.loop import LoopStats, mode_name
 from spinal.native.shared import Ring, RingFollower
 from spinal.runtime.config import load_robot
 from spinal.runtime.errors import ProcessError
@@ -176,7 +176,7 @@ class FaultRobot:
             if time.monotonic() > deadline:
                 said = self.words[-1].what if self.words else "nothing"
                 raise ProcessError(
-                    f"{what}: not within {limit_s:.0f} s; the supervisor said last: {said}",
+                    f"{what}: not within {limit_s:.0f} s; it is {self.condition}; said last: {said}",
                     hint="run the robot by hand: spinal demo --headless --seconds 5",
                 )
             time.sleep(WATCH_S)
@@ -204,6 +204,17 @@ class FaultRobot:
             and bool(np.abs(state.commanded[arm, 1]).max() > MOVES)
         )
 
+    @property
+    def condition(self) -> str:
+        """What keeps it, in words."""
+        away = [name for name, child in self.supervisor.children.items() if not child.ready]
+        state = self.state
+        if away or state is None:
+            return f"without {', '.join(away) or 'a state'}"
+        named = [words for bit, words in layout.CONDITIONS.items() if bit & state.conditions]
+        speed = float(np.abs(state.commanded[:, 1]).max())
+        return "; ".join([mode_name(state.mode), *named, f"at {speed:.2f} rad/s"])
+
     def in_mode(self, mode: int) -> bool:
         """Whether the controller that is there now is in that mode."""
         state = self.state
@@ -215,7 +226,7 @@ class FaultRobot:
             pin.write(b"1" if pressed else b"0")
 
     def until_moving(self) -> None:
-        """The instant to hurt it. A robot that has stopped for no cause of ours is armed again, and that is kept."""
+        """The instant to hurt it. One that has stopped for no cause of ours is armed again, and that is kept."""
 
         def moves() -> bool:
             latch = self.supervisor.latch

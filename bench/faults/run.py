@@ -72,7 +72,7 @@ def run(families: Sequence[tuple[str, Sequence[Fault]]], soak_s: float, tell: Te
             for fault in faults:
                 count += 1
                 began_s = time.monotonic()
-                row = _one(robots, fault, found.soak)
+                row = try_fault(robots, fault, found.soak)
                 row.family = family
                 rows.append(row)
                 verdict = f"skipped, {row.skipped}" if row.skipped else "safe" if row.safe else "NOT SAFE"
@@ -118,7 +118,7 @@ class Robots:
         self._stack.close()
 
 
-def _one(robots: Robots, fault: Fault, clean: soak.Soak) -> Row:
+def try_fault(robots: Robots, fault: Fault, clean: soak.Soak) -> Row:
     """One row. A robot that breaks down in the middle is a row that is not safe, and the next gets a fresh one."""
     absent = fault.absent()
     if absent:

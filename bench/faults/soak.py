@@ -121,7 +121,7 @@ def _reduce(robot: FaultRobot, seen: Soak, piece_ns: int) -> int:
     if used.share > seen.excess_share:
         seen.excess_share, seen.excess = used.share, str(used)
     ticks = robot.records(piece_ns, now_ns)["tick_ns"]
-    for begin_ns, end_ns in motion.matched_windows(piece_ns, now_ns, MISS_WINDOW_NS, most=1000):
+    for begin_ns, end_ns in motion.matched_windows(piece_ns, now_ns, MISS_WINDOW_NS, most=10):
         seen.windows.append(motion.missed(ticks, begin_ns, end_ns, robot.period_ns))
     return now_ns
 
