@@ -123,7 +123,13 @@ FAULTS = [
     ),
     Fault("estop-signal", "emergency stop by signal", _stop(_signal), _stopped_within(AT_ONCE_MS)),
     Fault("estop-link", "emergency stop by a planner", _stop(_by_link), _stopped_within(BY_LINK_MS)),
-    Fault("estop-wire", "emergency stop by a button on a wire", _stop(_by_wire), _stopped_within(BY_WIRE_MS)),
+    Fault(
+        "estop-wire",
+        "emergency stop by a button on a wire, for 0.3 s",
+        _stop(_by_wire),
+        _stopped_within(BY_WIRE_MS),
+        lasts_s=0.3,
+    ),
     Fault(
         "estop-in-ready",
         "emergency stop of an armed robot",

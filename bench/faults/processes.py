@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from spinal.bench.faults.fault import CARRIES_ON, Cause, Fault, Promise
 from spinal.bench.faults.harness import FaultRobot
@@ -15,8 +16,8 @@ GUARDED_MS = 50.0
 """A controller that is gone is braked for within so long."""
 HOLDS = Promise(("holding",), react_ms=NOTICED_MS)
 GUARDED = Promise(("holding", "stopped"), react_ms=GUARDED_MS)
-ENDED = Promise(("holding", "stopped"), react_ms=1500.0)
-"""Asked to end, a controller lets the arm come to rest for a second; the guard does when it does not."""
+ENDS_MS = 1500.0
+"""Asked to end, a process does what it has begun; a controller waits for a second until the arm is at rest."""
 TAIL_MS = 600.0
 """What is left of a chunk is followed, then the arm comes to rest."""
 AT_TAIL = Promise(("holding",), react_ms=TAIL_MS)
@@ -59,7 +60,9 @@ def _signals(name: str, promise: Promise, misses: bool) -> list[Fault]:
             f"{name}-{word}",
             f"{number.name} to the {name}",
             killed(name, number),
-            ENDED if promise is GUARDED and number is signal.SIGTERM else promise,
+            replace(promise, react_ms=max(promise.react_ms, ENDS_MS))
+            if number is signal.SIGTERM
+            else promise,
             watch_s=3.0 if number is signal.SIGTERM else 0.0,
             quick=number is signal.SIGKILL,
             counts_misses=misses and number is signal.SIGKILL,

@@ -34,6 +34,8 @@ def cause(robot: FaultRobot, fault: Fault) -> Evidence:
     robot.watch_for(max(fault.watch_s, SETTLES_S))
     latched, recovery, armed_ns = _recovered(robot)
     robot.watch_for(SETTLES_S)
+    if robot.supervisor.latch is not None and recovery != "never":  # it came late
+        latched, recovery, armed_ns = _recovered(robot)
     if fault.counts_misses:
         robot.watch_for((began_ns + MISS_WINDOW_NS - clock.now_ns()) / 1e9)
     ended_ns = clock.now_ns()
