@@ -121,9 +121,14 @@ segment = Segment.attach_writer("stops", int(sys.argv[1]))
 press_on_signal(signal.SIGUSR1, StopLine(segment, 0, 1))
 print("ready", flush=True)
 # PyDLL keeps the interpreter's lock; the read goes on after a handler: no line of Python runs until a byte comes.
-ctypes.PyDLL(None).read(0, ctypes.create_string_buffer(1), 1)
-print("on", flush=True)
+count = ctypes.PyDLL(None).read(0, ctypes.create_string_buffer(1), 1)
+print("on", count, flush=True)
 """
+
+
+def asleep(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "S"
 
 
 def test_a_signal_presses_while_the_interpreter_is_stuck(segment):
@@ -137,6 +142,7 @@ def test_a_signal_presses_while_the_interpreter_is_stuck(segment):
     ) as process:
         try:
             assert process.stdout.readline() == b"ready\n"
+            until(lambda: asleep(process.pid), "it waits for the byte")
             before = now_ns()
             process.send_signal(signal.SIGUSR1)
             until(lambda: line.pressed_ns, "the handler presses")
@@ -146,7 +152,7 @@ def test_a_signal_presses_while_the_interpreter_is_stuck(segment):
             process.send_signal(signal.SIGUSR1)
             process.stdin.write(b"x")
             process.stdin.flush()
-            assert process.stdout.readline() == b"on\n"
+            assert process.stdout.readline() == b"on 1\n", "no system call is cut short by it"
             assert line.pressed_ns == first
         finally:
             process.kill()

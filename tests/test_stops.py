@@ -296,3 +296,13 @@ def test_another_robot_s_presence_is_not_withdrawn(home, other):
     (home / presence.FILE).write_text("garbage")
     assert presence.running() == {}
     assert presence.directory_of(in_directory(home)) == home
+
+
+def test_what_a_killed_demo_left_is_swept_and_nothing_else(home, other):
+    for name in ("demo-1", "demo-2", "demo-3"):
+        (home.parent / name).mkdir()
+    present(home.parent / "demo-1", other.pid, started=1)
+    present(home.parent / "demo-2", other.pid)
+    present(home, other.pid, started=1)
+    presence.sweep("demo-*")
+    assert sorted(path.name for path in home.parent.iterdir()) == ["demo-2", "demo-3", "two"]

@@ -22,6 +22,7 @@ from spinal.runtime.cli.session import Ending, Options, Session, fit_robot
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import ConfigError, PolicyError, Problem
 from spinal.runtime.link.endpoints import in_directory, prepare_directory, robot_directory
+from spinal.runtime.link.presence import sweep
 from spinal.runtime.supervisor.journal import Journal, header_of, robot_states
 from spinal.runtime.supervisor.supervisor import Supervisor
 
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
     ending = Ending()
     directory = robot_directory(f"demo-{os.getpid()}")
     prepare_directory(directory)
+    sweep("demo-*")
     endpoints = in_directory(directory)
     options = Options(args.seconds, args.delay_ms, view=not args.headless, progress=True)
     try:

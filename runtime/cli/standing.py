@@ -15,6 +15,7 @@ from spinal.runtime.supervisor.chronicle import Chronicle
 from spinal.runtime.supervisor.latch import Latch
 from spinal.runtime.supervisor.stops import Pressed
 from spinal.runtime.supervisor.supervisor import Supervisor
+from spinal.runtime.supervisor.table import CONTROLLER
 
 STALE_NS = 2_000_000_000
 """What a motor said longer ago is not shown."""
@@ -66,8 +67,11 @@ class StandingReader:
         """As it is now."""
         state = self._states.read()
         pressed, latch = tuple(self._supervisor.stops.pressed()), self._supervisor.latch
-        if state is None:
-            return Standing("off", pressed=pressed, latch=latch)
+        controller = self._supervisor.children.get(CONTROLLER.name)
+        if (
+            state is None or controller is None or not controller.ready
+        ):  # what a dead one said last is not so now
+            return Standing("off", conditions=("the controller starts",), pressed=pressed, latch=latch)
         since_ns = latch.since_ns if latch is not None else self._chronicle.since_ns
         hottest, supply = self._motors()
         return Standing(

@@ -54,7 +54,7 @@ class Outcome:
 def run(args: argparse.Namespace) -> int:
     """Exit code 0 when every robot was seen to stop, 1 when one was not. LinkError when there is none."""
     alive = presence.running()
-    names = [args.robot] if args.robot else sorted({*alive, *places.listening_robots()})
+    names = [args.robot] if args.robot else sorted(alive) or places.listening_robots()
     if not names:
         raise LinkError(
             f"no robot runs in {places.robots_directory()}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,6 +77,14 @@ def read(directory: Path) -> Presence | None:
         return msgspec.json.decode((directory / FILE).read_bytes(), type=Presence)
     except (OSError, msgspec.MsgspecError):
         return None
+
+
+def sweep(pattern: str, environ: Mapping[str, str] = os.environ) -> None:
+    """Removes the directories of robots by that name whose process was killed before it could."""
+    for file in robots_directory(environ).glob(f"{pattern}/{FILE}"):
+        presence = read(file.parent)
+        if presence is not None and not presence.alive:
+            shutil.rmtree(file.parent, ignore_errors=True)
 
 
 def running(environ: Mapping[str, str] = os.environ) -> dict[str, Presence]:
