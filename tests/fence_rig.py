@@ -91,14 +91,14 @@ def least(distance, count, rounds=30):
     return distance((low + high) / 2)
 
 
-def box_distance(a, b, low, high):
+def box_distance(a, b, low, high, rounds=30):
     """Of segments [n, 3] to a box: 0 inside."""
 
     def at(share):
         point = a + share[:, None] * (b - a)
         return np.linalg.norm(np.maximum(0, np.maximum(low - point, point - high)), axis=1)
 
-    return least(at, len(a))
+    return least(at, len(a), rounds)
 
 
 def point_distance(point, a, b):
@@ -109,9 +109,9 @@ def point_distance(point, a, b):
     return np.linalg.norm(point - a - share[:, None] * way, axis=1)
 
 
-def pair_distance(a, b, c, d):
+def pair_distance(a, b, c, d, rounds=30):
     """Of segments a-b to segments c-d, each [n, 3]."""
-    return least(lambda share: point_distance(a + share[:, None] * (b - a), c, d), len(a))
+    return least(lambda share: point_distance(a + share[:, None] * (b - a), c, d), len(a), rounds)
 
 
 def clearance(description, positions):

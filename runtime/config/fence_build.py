@@ -107,9 +107,8 @@ def _pairs(fence: FenceSettings, alone: Description, joints: Sequence[Joint]) ->
 
 
 def _neighbours(links: Sequence[Link], a: int, b: int) -> bool:
-    """Whether no more than one joint stands between two links."""
-    chains = [set(_moving(links, one)) for one in (a, b)]
-    return len(chains[0] ^ chains[1]) <= 1
+    """Whether one hangs on the other, or nothing moves them against each other."""
+    return links[a].parent == b or links[b].parent == a or _moving(links, a) == _moving(links, b)
 
 
 def _moving(links: Sequence[Link], link: int) -> list[int]:
