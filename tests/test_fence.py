@@ -140,6 +140,22 @@ def test_it_slides_along_a_wall_that_it_is_led_along(driver):
     assert np.sqrt((run.jerk()[after : after + 100] ** 2).mean()) < 0.25 * LIMITS[4]
 
 
+def test_a_rigid_link_is_kept_clear_with_the_joint_that_carries_it(driver):
+    """A stand that does not move stands in the floor; a tool that does not turn hangs on the elbow."""
+    arm = planar()
+    stand = arm.links[0]._replace(joint=-1)
+    links = [stand, arm.links[0]._replace(origin=(0, 0, 0)), arm.links[1]._replace(parent=1)]
+    links = [stand, *[link._replace(parent=k) for k, link in enumerate(links[1:])]]
+    tool = links[2]._replace(parent=2, joint=-1, origin=(0.2, 0, 0))
+    capsules = [arm.capsules[0]._replace(end=(0, 0, -0.5)), arm.capsules[0]._replace(link=3, end=(0, 0.1, 0))]
+    description = arm._replace(links=[*links, tool], capsules=capsules)
+    run = driver.run(description, (0.0, 0.0), ramp(600, (0.0, 1.0), (0.0, 0.0)))
+    free = clearance(description, run.position)
+    assert free.min() >= 0
+    assert free[-1] < 0.0005
+    assert run.bits[-1] == WORKSPACE
+
+
 # ---- what is named ----
 
 
@@ -157,6 +173,15 @@ def test_what_stands_in_the_way_of_a_step_counts_though_both_its_ends_are_clear(
     description = planar(workspace=None, boxes=[post])
     assert step((-0.3, 0.0), (-0.2, 0.0), description) == 0
     assert step((-0.3, 0.0), (0.3, 0.0), description) == KEEP_OUT
+
+
+@pytest.mark.parametrize(("room", "bits"), [(0.036, WORKSPACE), (0.047, 0)])
+def test_what_two_joints_do_together_is_bounded_and_not_by_much(room, bits):
+    """They swing through 0: the tip is 0.0197 m behind its furthest at first, 0.0438 m in the end."""
+    ball = [planar().capsules[1]._replace(start=(0.2, 0, 0))]
+    nearest = 0.4 - 0.02 - 0.005 - room
+    description = planar(workspace=((nearest, -1, -1), (1, 1, 1)))._replace(capsules=ball)
+    assert step((-0.2, -0.2), (0.3, 0.3), description) == bits
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -73,7 +73,11 @@ def test_roll_pitch_and_yaw_are_those_of_a_urdf(tmp_path):
     ("change", "path", "said"),
     [
         (('joint = "elbow"', 'joint = "elbov"'), "fence.links[1] (arm).joint", "not there: elbov"),
-        (('joint = "elbow"', 'joint = "gripper"'), "fence.links[1] (arm).joint", "gripper, which turns no link"),
+        (
+            ('joint = "elbow"', 'joint = "gripper"'),
+            "fence.links[1] (arm).joint",
+            "gripper, which turns no link",
+        ),
         (('parent = "stand"', 'parent = "stamd"'), "fence.links[1] (arm).parent", "not there: stamd"),
         (('parent = "stand"', 'parent = "arm"'), "fence.links[1] (arm).parent", "comes after it: arm"),
         (('name = "arm"', 'name = "stand"'), "fence.links[1] (stand).name", "already that of links[0]"),
@@ -82,7 +86,11 @@ def test_roll_pitch_and_yaw_are_those_of_a_urdf(tmp_path):
         (("xyz = [0.0, 0.0, 0.3]", "xyz = [0, 0, 300]"), "fence.links[1] (arm).xyz", "further than 100 m"),
         (("xyz = [0.0, 0.0, 0.3]", "xyz = [0, 0, nan]"), "fence.links[1] (arm).xyz[2]", "finite number"),
         (("radius = 0.02", "radius = 0.0"), "fence.links[1] (arm).capsules[0].radius", "above 0"),
-        (("max = [0.5, 0.5, 0.6]", "max = [0.5, -0.6, 0.6]"), "fence.workspace.max", "above min: y from -0.5"),
+        (
+            ("max = [0.5, 0.5, 0.6]", "max = [0.5, -0.6, 0.6]"),
+            "fence.workspace.max",
+            "above min: y from -0.5",
+        ),
         (("max = [0.4, 0.4, 0.5]", "max = [0.4, 0.4, 0.0]"), "fence.keep_out[0] (post).max", "above min: z"),
         (("workspace = {", "workspaces = {"), "fence.workspaces", "not a known key"),
         (("max = [0.5, 0.5, 0.6]", "max = [0.5, 0.5, 0.2]"), "fence", "leaves no pose of the arm clear"),

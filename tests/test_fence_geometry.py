@@ -23,7 +23,9 @@ def rows(*values):
 def test_segment_and_box(start, end, low, size):
     high = tuple(np.add(low, size))
     got = segment_box_distance(start, end, low, high)
-    assert max(got, 0) == pytest.approx(box_distance(*rows(start, end), np.array(low), np.array(high), 70)[0], abs=1e-6)
+    assert max(got, 0) == pytest.approx(
+        box_distance(*rows(start, end), np.array(low), np.array(high), 70)[0], abs=1e-6
+    )
 
 
 @given(points, st.tuples(coordinates, coordinates, coordinates))
@@ -88,7 +90,9 @@ def test_what_stands_still_by_itself_is_not_judged():
     fence = Fence(arm._replace(links=[base, arm.links[1]], workspace=((-1, -1, 0.09), (1, 1, 1))), 2)
     assert fence.clearance((0.0, 0.0))[0] < 0
     alone = planar(links=1)
-    fixed = Fence(alone._replace(links=[alone.links[0]._replace(joint=-1)], workspace=((2, 2, 2), (3, 3, 3))), 1)
+    fixed = Fence(
+        alone._replace(links=[alone.links[0]._replace(joint=-1)], workspace=((2, 2, 2), (3, 3, 3))), 1
+    )
     assert fixed.clearance((0.0,)) == (np.inf, np.inf, np.inf)
 
 

@@ -47,7 +47,9 @@ def surface(model, geom):
         grid = np.stack(np.meshgrid(*[np.linspace(-1, 1, SURFACE)] * 3), -1).reshape(-1, 3)
         return grid[np.abs(grid).max(1) == 1] * size
     if kind == mujoco.mjtGeom.mjGEOM_CYLINDER:
-        rings = [(size[0] * np.cos(angle), size[0] * np.sin(angle), 0 * angle + h) for h in (-size[1], size[1])]
+        rings = [
+            (size[0] * np.cos(angle), size[0] * np.sin(angle), 0 * angle + h) for h in (-size[1], size[1])
+        ]
         return np.concatenate([np.stack(ring, -1) for ring in rings])
     assert kind == mujoco.mjtGeom.mjGEOM_CAPSULE
     tilt = np.linspace(-np.pi / 2, np.pi / 2, SURFACE)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
 from spinal.runtime.cli.check_report import as_json, dicts, examine
@@ -24,6 +25,12 @@ def add_parser(subparsers: Any) -> None:
         "robot", metavar="ROBOT.toml", help="the robot file, e.g. launch/robots/so101_sim.toml"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
+    parser.add_argument(
+        "--picture",
+        metavar="FILE.png",
+        type=Path,
+        help="draw the fence and the arm's capsules from two sides",
+    )
     parser.set_defaults(run=run)
 
 
@@ -38,6 +45,10 @@ def run(args: argparse.Namespace) -> int:
             json.dumps({"ok": False, "file": args.robot, "problems": dicts(error.problems), "warnings": []})
         )
         return error.exit_code
+    if args.picture:
+        from spinal.runtime.cli.check_picture import draw
+
+        draw(report.robot, args.picture)
     if args.json:
         print(json.dumps(as_json(report, args.robot)))
         return ConfigError.exit_code if report.problems else 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spinal.drivers.ports import PortFacts, port_facts, serial_ports
 from spinal.runtime.config.budget import CYCLES, BusBudget, budget_problems, bus_budget
@@ -18,6 +18,9 @@ from spinal.runtime.config.load import load_robot
 from spinal.runtime.config.match import CardMatch, match_card
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from spinal.runtime.cli.check_fence import FenceFacts
 
 
 @dataclass(slots=True)
@@ -29,6 +32,7 @@ class CheckReport:
     match: CardMatch | None = None
     ports: dict[str, PortFacts] = field(default_factory=dict)
     budgets: dict[str, BusBudget] = field(default_factory=dict)
+    fence: FenceFacts | None = None
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
@@ -39,6 +43,13 @@ def examine(path: str) -> CheckReport:
     _examine_policy(report)
     for name in report.robot.buses:
         _examine_bus(report, name)
+    if report.robot.fence is not None:
+        from spinal.runtime.cli.check_fence import (
+            fence_facts,
+        )  # needs numpy, which a file without one does not
+
+        report.fence = fence_facts(report.robot)
+        report.warnings += report.fence.warnings() if report.fence else []
     problems, warnings = budget_problems(report.robot)
     report.problems += problems
     report.warnings += warnings
@@ -68,6 +79,7 @@ def as_json(report: CheckReport, path: str) -> dict[str, Any]:
             for joint in robot.joints
         ],
         "buses": [_bus_json(report, name) for name in robot.buses],
+        "fence": report.fence and report.fence.as_json(),
         "policy": card
         and {
             "name": card.name,

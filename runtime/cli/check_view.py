@@ -31,6 +31,11 @@ def show(report: CheckReport, path: str, console: Console | None = None) -> None
     out.print()
     out.print(_buses(report))
     out.print()
+    for line in (
+        report.fence.lines() if report.fence else ["fence: none, the arm may go wherever its joints reach"]
+    ):
+        out.print(line)
+    out.print()
     for warning in report.warnings:
         out.print(Text.assemble(("warning: ", "yellow"), str(warning)))
     if not report.problems:

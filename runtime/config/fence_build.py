@@ -89,20 +89,34 @@ def fence_problems(fence: FenceSettings, joints: Sequence[Joint]) -> list[Proble
     return []
 
 
+def left_out(fence: FenceSettings, joints: Sequence[Joint]) -> tuple[tuple[str, str], ...]:
+    """Links of which some capsules meet at the rest pose already, and are not kept apart."""
+    if not fence.itself.check:
+        return ()
+    whole = describe(fence, joints)
+    names = [fence.links[capsule.link].name for capsule in whole.capsules]
+    missing = [pair for pair in _candidates(fence, whole) if pair not in whole.pairs]
+    return tuple(dict.fromkeys((names[a], names[b]) for a, b in missing))
+
+
 def _pairs(fence: FenceSettings, alone: Description, joints: Sequence[Joint]) -> list[tuple[int, int]]:
-    """Capsules of links that are no neighbours, are not ignored, and do not meet at the rest pose already."""
+    """The candidates that do not meet at the rest pose already."""
+    pose = rest_pose(joints)
+    return [
+        pair
+        for pair in _candidates(fence, alone)
+        if Fence(alone._replace(workspace=None, boxes=[], pairs=[pair]), len(joints)).clearance(pose)[2] >= 0
+    ]
+
+
+def _candidates(fence: FenceSettings, alone: Description) -> list[tuple[int, int]]:
+    """Capsules of links that are no neighbours and are not ignored."""
     ignored = {frozenset(pair) for pair in fence.itself.ignore}
-    candidates = [
+    return [
         (a, b)
         for a, b in combinations(range(len(alone.capsules)), 2)
         if not _neighbours(alone.links, alone.capsules[a].link, alone.capsules[b].link)
         and frozenset(fence.links[alone.capsules[k].link].name for k in (a, b)) not in ignored
-    ]
-    pose = rest_pose(joints)
-    return [
-        pair
-        for pair in candidates
-        if Fence(alone._replace(workspace=None, boxes=[], pairs=[pair]), len(joints)).clearance(pose)[2] >= 0
     ]
 
 
