@@ -54,10 +54,6 @@ cdef extern from "distance.h" nogil:
     double sp_segment_box_distance(const double *, const double *, const double *, const double *) noexcept
     double sp_segments_distance(const double *, const double *, const double *, const double *) noexcept
 
-cdef extern from "limiter.h" nogil:
-    sp_limiter sp_limiter_between(const sp_limiter *, const sp_limiter *, const sp_limiter *, double,
-                                  double) noexcept
-
 cdef extern from "sweep.h" nogil:
     ctypedef struct sp_sweep:
         double ticks

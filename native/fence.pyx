@@ -7,6 +7,8 @@ import numpy as np
 
 from libc.string cimport memset
 
+from spinal.native.limiter import between
+
 MAX_LINKS = SP_FENCE_LINKS
 MAX_JOINTS = SP_FENCE_JOINTS
 MAX_CAPSULES = SP_FENCE_CAPSULES
@@ -133,7 +135,8 @@ cdef class Fence:
         if not refused:
             return np.array(step, np.float64), 0
         share = self.share(before, brake, step, limits, emergency, dt_s)
-        return between(before, brake, step, share, dt_s) if share else np.array(brake, np.float64), refused
+        states = [between(*rows, share, dt_s) for rows in zip(before, brake, step)] if share else brake
+        return np.array(states, np.float64), refused
 
     def poses(self, positions):
         """Where the links are at ``positions`` [joint]: origins [link, 3], rotations [link, 3, 3]."""
@@ -170,17 +173,6 @@ cdef class Fence:
             raise ValueError(f"limits of {self.joint_count} joints are wanted, not {len(rows)}")
         for i, row in enumerate(rows):
             where[i] = as_limits(row)
-
-
-def between(before, brake, step, double share, double dt_s):
-    """The states [joint, 3] that lie at ``share`` of the way from ``brake`` to ``step``; see ``core/limiter.h``."""
-    cdef States here = States(before), braked = States(brake), stepped = States(step)
-    cdef sp_limiter there
-    states = np.empty((here.count, 3))
-    for i in range(here.count):
-        there = sp_limiter_between(&here.rows[i], &braked.rows[i], &stepped.rows[i], share, dt_s)
-        states[i] = there.position, there.velocity, there.acceleration
-    return states
 
 
 cdef class Sweep:

@@ -40,3 +40,5 @@ cdef extern from "limiter.h" nogil:
     uint32_t sp_limiter_brake(sp_limiter *, const sp_limits *, double) noexcept
     uint32_t sp_limiter_step_gripper(sp_limiter *, const sp_limits *, double, double) noexcept
     sp_limits sp_limits_scaled(const sp_limits *, double) noexcept
+    sp_limiter sp_limiter_between(const sp_limiter *, const sp_limiter *, const sp_limiter *, double,
+                                  double) noexcept

@@ -1,4 +1,10 @@
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 Limits = tuple[float, float, float, float, float]
+Motion = Sequence[float] | NDArray[np.float64]
 
 POSITION: int
 VELOCITY: int
@@ -38,3 +44,6 @@ class Limiter:
     def setpoint(self) -> tuple[float, float, float]: ...
 
 def scaled(limits: Limits, scale: float) -> Limits: ...
+def between(
+    before: Motion, one: Motion, other: Motion, share: float, dt_s: float
+) -> tuple[float, float, float]: ...

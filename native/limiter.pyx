@@ -112,3 +112,12 @@ def scaled(limits, double scale):
     cdef sp_limits whole = as_limits(limits)
     cdef sp_limits slow = sp_limits_scaled(&whole, scale)
     return slow.position_min, slow.position_max, slow.velocity, slow.acceleration, slow.jerk
+
+
+def between(before, one, other, double share, double dt_s):
+    """The step of a joint between two from ``before``, each (position, velocity, acceleration): at 0 the one."""
+    cdef sp_limiter states[3]
+    for k, (position, velocity, acceleration) in enumerate((before, one, other)):
+        states[k] = sp_limiter(position, velocity, acceleration, sp_motion(position, velocity, acceleration))
+    cdef sp_limiter there = sp_limiter_between(&states[0], &states[1], &states[2], share, dt_s)
+    return there.position, there.velocity, there.acceleration

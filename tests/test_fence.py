@@ -17,8 +17,8 @@ from fence_rig import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spinal.native.fence import KEEP_OUT, SELF, WORKSPACE, Fence, between
-from spinal.native.limiter import Limiter
+from spinal.native.fence import KEEP_OUT, SELF, WORKSPACE, Fence
+from spinal.native.limiter import Limiter, between
 
 ROUNDING_M = 2e-9
 
@@ -266,33 +266,12 @@ def test_a_share_is_allowed_and_a_greater_one_is_not(driver):
             rows.append((joint.position, joint.velocity, joint.acceleration))
     share = fence.share(before, steps["brake"], steps["step"], limits, emergency, DT_S)
     assert 0 < share < 1
-    allowed = between(before, steps["brake"], steps["step"], share, DT_S)
-    more = between(before, steps["brake"], steps["step"], share + 1 / 32, DT_S)
+    rows = list(zip(before, steps["brake"], steps["step"], strict=True))
+    allowed = np.array([between(*row, share, DT_S) for row in rows])
+    more = np.array([between(*row, share + 1 / 32, DT_S) for row in rows])
     assert fence.judge(before, allowed, limits, emergency, DT_S) == 0
     assert fence.judge(before, more, limits, emergency, DT_S) == WORKSPACE
     kept, bits = fence.keep(before, steps["brake"], steps["step"], limits, emergency, DT_S)
     assert bits == WORKSPACE
     assert (kept == allowed).all()
     assert np.allclose(run.position[first], allowed[:, 0], atol=1e-12)
-
-
-def test_between_is_a_step_of_the_limiter():
-    rng = np.random.default_rng(3)
-    for _ in range(300):
-        joint = Limiter(LIMITS, DT_S, rng.uniform(-2, 2), EMERGENCY)
-        for _ in range(int(rng.integers(1, 40))):
-            joint.step(rng.uniform(-3, 3), rng.uniform(-5, 5))
-        before = (joint.position, joint.velocity, joint.acceleration)
-        other = Limiter(LIMITS, DT_S, emergency=EMERGENCY)
-        other.push(*before)
-        other.step(rng.uniform(-3, 3), rng.uniform(-5, 5))
-        joint.brake()
-        ends = [[(one.position, one.velocity, one.acceleration)] for one in (joint, other)]
-        share = rng.uniform()
-        position, velocity, acceleration = between([before], *ends, share, DT_S)[0]
-        assert velocity == pytest.approx((position - before[0]) / DT_S, abs=1e-9)
-        assert acceleration == pytest.approx((velocity - before[1]) / DT_S, abs=1e-6)
-        assert abs(acceleration - before[2]) <= LIMITS[4] * DT_S * (1 + 1e-9)
-        there = Limiter(LIMITS, DT_S, emergency=EMERGENCY)
-        there.push(position, velocity, acceleration)
-        assert there.is_viable()

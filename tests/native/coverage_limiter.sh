@@ -1,9 +1,9 @@
 #!/bin/sh
-# Line and branch coverage of native/core/limiter.c by tests/test_limiter*.py; fails below 100 %.
+# Line and branch coverage of native/core/limiter.c and brake.h by tests/test_limiter*.py; fails below 100 %.
 # The instrumented module lives in a temporary folder and takes the place of the built one in that run alone.
 set -eu
 cd "$(dirname "$0")/../.."
-python=$PWD/.venv/bin/python
+python=${PYTHON:-$PWD/.venv/bin/python}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 include=$("$python" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
@@ -25,6 +25,9 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sorted(glob.glob("tests/t
 RUN
 
 cd "$scratch"
-gcov -b -c limiter.o | sed -n "/core\/limiter.c'/,/^\$/p" | tee report
-grep -q 'Lines executed:100.00%' report
-grep -q 'Taken at least once:100.00%' report || { grep -B3 'taken 0\|never executed' limiter.c.gcov; exit 1; }
+gcov -b -c limiter.o >all
+for name in limiter.c brake.h; do
+    sed -n "/core\/$name'/,/^\$/p" all | tee report
+    grep -q 'Lines executed:100.00%' report
+    grep -q 'Taken at least once:100.00%' report || { grep -B3 'taken 0\|never executed' "$name.gcov"; exit 1; }
+done
