@@ -52,6 +52,7 @@ class SimulatedServos:
         self._sign = np.sign(self._scale)
         self._supply = Supply(len(joints))
         self._now_ns = self._supply_ns = 0  # 0: it has not begun
+        self._stands = True  # on its rest, until a motor is switched on for the first time
         self._decivolts = self._celsius = [0] * len(joints)
         self.emulator = Emulator(
             [joint.id for joint in joints], baud=baud, positions_counts=self._counts(world.joint_position())
@@ -65,6 +66,9 @@ class SimulatedServos:
         self._now_ns = now_ns
         self.emulator.advance(now_ns)
         drives = self.emulator.references()
+        self._stands = self._stands and not any(drive.torque for drive in drives)
+        if self._stands:
+            return
         counts = np.array([drive.position_counts for drive in drives])
         share = np.array([drive.torque_limit_permille * 1e-3 if drive.torque else 0.0 for drive in drives])
         self._world.apply((counts - self._zero) / self._scale, share)
