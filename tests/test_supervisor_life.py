@@ -148,3 +148,16 @@ def test_a_button_stops_the_robot_and_only_a_person_who_has_released_it_arms_aga
         robot.until(lambda: robot.supervisor.arm() is None, "it may be armed again")
         robot.until(lambda: robot.in_mode(layout.MODE_READY), "it is armed again")
         assert [torque for torque, _ in arm.drives()] == [True, True]
+def test_an_arm_that_was_let_go_and_moved_by_hand_is_armed_where_it_stands(tmp_path, arm):
+    with supervised(tmp_path / "robot", arm.file, with_planner=False) as robot:
+        robot.until(lambda: robot.in_mode(layout.MODE_READY), "it is armed")
+        with PlannerClient(robot.endpoints, src="person") as person:
+            assert person.send_goal("relax", valid_for_ms=1000, timeout_ms=5000).accepted
+        robot.until(lambda: robot.in_mode(layout.MODE_OFF), "it has let go")
+        assert [torque for torque, _ in arm.drives()] == [False, False]
+        arm.move_by_hand(2200, 2600)
+        robot.begin()
+        with PlannerClient(robot.endpoints, src="person") as person:
+            assert person.send_goal("arm", valid_for_ms=1000, timeout_ms=5000).accepted
+        robot.until(lambda: robot.in_mode(layout.MODE_READY), "it is armed again")
+        assert arm.drives() == [(True, 2200), (True, 2600)], "where it stands, not where it was"
