@@ -375,7 +375,7 @@ def test_a_planted_call_is_caught_and_named(built, plant, metric, call):
     assert [one.name for one in failing] == [metric]
     assert call in failing[0].why
     if shutil.which("addr2line"):
-        assert "sp_loop_tick -> read_joints -> planted_read -> planted_work -> " in failing[0].why
+        assert "sp_loop_tick -> ask_joints -> planted_write -> planted_work -> " in failing[0].why
 
 
 def test_a_planted_sleep_is_a_system_call_too(built, names):
@@ -395,7 +395,7 @@ def test_instructions_are_the_same_again_and_30_percent_more_are_caught_and_name
     assert by_name(honest.metrics)["instructions.spread"].value == 0
     known = baseline.read_baseline(tools, baseline.write_baseline(honest, tmp_path / "exact.json"))
     values = known.instructions
-    assert values[baseline.name_of(6, "hand_off")] > 2 * values[baseline.name_of(6, "plain")] > 1000
+    assert values[baseline.name_of(6, "hand_off")] > 1.5 * values[baseline.name_of(6, "plain")] > 1000
     (curve,) = (one for one in honest.curves if one.name == "instructions.plain")
     assert {"sp_loop_tick", "sp_limiter_step_or_return", "read_joints"} <= set(curve.lines)
     assert "main" not in curve.lines

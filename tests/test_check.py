@@ -231,3 +231,34 @@ def test_as_a_process(tmp_path):
 def test_a_check_imports_nothing_heavy(library):
     code = f"import sys; import spinal.runtime.cli.check; sys.exit('{library}' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("servo_hz", "baud", "every"),
+    [
+        (250, 1_000_000, 12),  # two motors, four readings: 192 ms
+        (1000, 1_000_000, 50),
+        (50, 1_000_000, 2),
+        (500, 500_000, 25),
+        (650, 500_000, 0),  # a cycle of 1060 us, 530 us more for a reading, and a tick of 1538 us
+    ],
+)
+def test_motors_are_asked_about_themselves_as_often_as_the_bus_allows(tmp_path, servo_hz, baud, every):
+    changes = [("baud = 1000000", f"baud = {baud}"), ("servo_hz = 250", f"servo_hz = {servo_hz}")]
+    timeout = ("reply_timeout_us = 2000", "reply_timeout_us = 990")
+    budget = bus_budget(load_robot(write_robot(tmp_path, *changes, timeout)), "arm")
+    assert budget.health_every == every
+    assert budget.health_bytes == 8 + 16
+    assert budget.health_us == pytest.approx(24 * 10e6 / baud + 50)
+    assert budget.health_turn_s == pytest.approx(4 * every / servo_hz)
+    if every:
+        assert budget.cycle_us + budget.health_us <= 0.9 * budget.period_us
+
+
+def test_a_bus_without_room_for_health_says_what_is_not_noticed(tmp_path):
+    changes = [("baud = 1000000", "baud = 500000"), ("servo_hz = 250", "servo_hz = 650")]
+    timeout = ("reply_timeout_us = 2000", "reply_timeout_us = 990")
+    problems, (warning,) = budget_problems(load_robot(write_robot(tmp_path, *changes, timeout)))
+    assert problems == []
+    assert "no room to ask the motors about themselves" in warning.message
+    assert warning.hint == "raise the baud, or lower control.servo_hz to 566 or less"

@@ -1,10 +1,11 @@
 """What the motors draw from their supply, and what that does to it and to them. Pure numbers.
 
 The servos stand for the STS3215 at 12 V: 2.7 A at stall (Feetech's data sheet), so 4.4 Ohm of winding, and a
-current that grows with torque. The rest is chosen, not measured: leads and a bench supply of 0.1 Ohm together,
-which a whole arm at its limits pulls down by a volt and a half; and a housing that gets 8 K warmer a watt, nine
-tenths of the way in some ten minutes, so that a joint that holds a third of its torque ends at 55 degrees, and
-one that pushes with all of it passes 70 in less than a minute.
+current that grows with torque. The rest is chosen, not measured: leads and a bench supply of 0.1 Ohm
+together, which a whole arm at its limits pulls down by a volt and a half; and a housing that gets 3 K warmer
+a watt, nine tenths of the way in ten minutes, so that the shipped task, which drives its elbow at half the
+stall current, may go on for ever at some 50 degrees, and a joint that pushes with all its torque passes 70 in
+three minutes.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ STANDBY_A = 0.02
 STALL_A = 2.7
 WINDING_OHM = SUPPLY_V / STALL_A
 AMBIENT_C = 25.0
-K_PER_W = 8.0
+K_PER_W = 3.0
 WARMING_S = 260.0
 
 FloatArray = NDArray[np.float64]
