@@ -35,7 +35,7 @@ def reflex_limits(settings: ReflexSettings, joint: Joint) -> ReflexLimits:
         voltage_hold=both["voltage_hold"],
         voltage_stop=both["voltage_stop"],
         lag_s=both["lag_ms"] * 1e-3,
-        load_limit=joint.limits.torque_fraction if isinstance(joint, GripperJoint) else 1.0,
+        load_limit=joint.limits.torque_fraction,
         frozen_travel=both["frozen_travel"],
         frozen_ns=settings.frozen_ms * MS,
         following_ns=settings.following_ms * MS,
