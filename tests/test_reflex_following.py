@@ -154,3 +154,9 @@ def test_a_joint_that_pushes_with_all_it_has_says_the_same_and_is_alive(limit, l
 
 def test_frozen_can_be_switched_off():
     assert not spells(said(LIMITS._replace(frozen_ns=0), frozen_at(20)), Condition.FROZEN)
+
+
+def test_at_the_travel_is_not_beyond_it():
+    limits = LIMITS._replace(lag_s=0.0, frozen_travel=0.125)
+    assert not any(said(limits, frozen_at(20, command=lambda k: 0.125 if k >= 20 else 0.0)))
+    assert any(said(limits, frozen_at(20, command=lambda k: 0.1251 if k >= 20 else 0.0)))

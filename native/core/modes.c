@@ -40,6 +40,9 @@ static const sp_condition TABLE[SP_CONDITION_COUNT] = {CONDITIONS(AS_ROW)};
 #define IF_STOP(bit, word, leads_to, clears) | (SP_ANSWER_##leads_to >= SP_ANSWER_STOP ? SP_CONDITION_##bit : 0)
 enum { WAITS = 0 CONDITIONS(IF_WAIT), HOLDS = 0 CONDITIONS(IF_HOLD), STOPS = 0 CONDITIONS(IF_STOP) };
 
+#define IF_LATCHED(bit, word, leads_to, clears) | (SP_CLEARS_##clears != SP_CLEARS_BY_ITSELF ? SP_CONDITION_##bit : 0)
+enum { LATCHED = 0 CONDITIONS(IF_LATCHED) };
+
 static const sp_edge EDGES[] = {
     {SP_MODE_OFF, SP_MODE_READY, "arm", 0, WAITS | STOPS | SP_CONDITION_JOINT_SILENT | SP_CONDITION_LINE_LOST},
     {SP_MODE_READY, SP_MODE_STOPPED, "stop", STOPS, 0},
@@ -79,11 +82,7 @@ const sp_condition *sp_condition_at(int bit)
 
 uint32_t sp_conditions_latched(uint32_t conditions)
 {
-    uint32_t latched = 0;
-    for (int bit = 0; bit < SP_CONDITION_COUNT && conditions >> bit; bit++)
-        if (conditions >> bit & 1 && TABLE[bit].clearing != SP_CLEARS_BY_ITSELF)
-            latched |= 1u << bit;
-    return latched;
+    return conditions & LATCHED;
 }
 
 int sp_conditions_answer(uint32_t conditions, sp_answer answer)
