@@ -7,7 +7,9 @@ import pytest
 from robot_files import write_robot
 
 import spinal
+from spinal.native.layout import Condition
 from spinal.native.loop import ReflexLimits
+from spinal.native.reflex import Reflex
 from spinal.runtime.config import load_robot
 from spinal.runtime.config.reflexes import GRIPPER_OFF, JointReflexes, ReflexSettings
 from spinal.runtime.controller.plan import loop_plan
@@ -76,6 +78,14 @@ def test_a_joints_own_table_goes_before_the_one_for_all(tmp_path):
     assert (elbow.contact_hold, elbow.lag_s, elbow.voltage_hold) == (0.3, 0.04, 10.5)
     assert (gripper.contact_hold, gripper.following_hold, gripper.following_stop) == (0.0, 0.01, 0.02)
     assert (gripper.frozen_travel, gripper.lag_s, gripper.voltage_hold) == (0.002, 0.025, 10.5)
+
+
+def test_a_joint_whose_torque_is_bounded_can_still_push_hard_enough_to_be_noticed(tmp_path):
+    _, gripper = limits_of(tmp_path, "[reflexes.joints.gripper]\ncontact_hold = 0.6\n")
+    assert (gripper.contact_hold, gripper.load_limit) == (0.3, 0.5)
+    reflex = Reflex(gripper._replace(frozen_ns=0))
+    got = [reflex.tick((k + 1) * 4_000_000, load=min(0.5, k / 2000)) for k in range(1200)]
+    assert got[-1] == Condition.CONTACT, "however slowly it came to that"
 
 
 def test_a_grade_can_be_switched_off(tmp_path):
@@ -163,7 +173,7 @@ BAD = {
         "[reflexes]\ncontact_hold = 1.0\n",
         "reflexes.contact_hold",
         "must be at most 0.95, and is 1",
-        "greatest torque",
+        "the torque it may use",
     ),
     "below nothing": (
         "[reflexes]\nvoltage_stop = -1.0\n",
@@ -176,9 +186,14 @@ BAD = {
         '[reflexes]\ncontact_hold = "much"\n',
         "reflexes.contact_hold",
         "must be a number",
-        "greatest torque",
+        "the torque it may use",
     ),
-    "true": ("[reflexes]\ncontact_hold = true\n", "reflexes.contact_hold", "is true", "greatest torque"),
+    "true": (
+        "[reflexes]\ncontact_hold = true\n",
+        "reflexes.contact_hold",
+        "is true",
+        "the torque it may use",
+    ),
 }
 
 

@@ -41,7 +41,7 @@ class JointReflexes(Section):
         default=None, ge=0, le=1000, description="how late the servo follows its command, in ms"
     )
     contact_hold: Share | None = Field(
-        default=None, description="it holds at this share of the motor's greatest torque; 0 is off"
+        default=None, description="it holds at this share of the torque it may use; 0 is off"
     )
     contact_stop: float | None = Field(
         default=None,
@@ -101,8 +101,8 @@ class ReflexSettings(Section):
     )
     contact_hold: Share = Field(
         default=0.6,
-        description="a joint holds at this share of the motor's greatest torque beyond what gravity, friction and"
-        " its own motion explain; 0.6 leaves room for a payload, 0 is off, as it is for a gripper",
+        description="a joint holds at this share of the torque it may use, beyond what gravity, friction and its"
+        " own motion explain; 0.6 leaves room for a payload, 0 is off, as it is for a gripper",
     )
     contact_ms: int = Field(
         default=250,

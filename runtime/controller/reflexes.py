@@ -12,7 +12,10 @@ MS = 1_000_000
 
 
 def reflex_limits(settings: ReflexSettings, joint: Joint) -> ReflexLimits:
-    """The thresholds of ``joint``: rad for an arm, m for a gripper; see ``native/core/reflex.h``."""
+    """The thresholds of ``joint``: rad for an arm, m for a gripper; see ``native/core/reflex.h``.
+
+    ``contact_hold`` is a share of what the joint may use: one whose torque is bounded could not reach it otherwise.
+    """
     turn = abs(joint.counts_per_unit) * tau / joint.counts_per_turn  # rad of the shaft per rad or m
     own = settings.joints.get(joint.name)
     said = own.model_dump(exclude_none=True) if own else {}
@@ -26,7 +29,7 @@ def reflex_limits(settings: ReflexSettings, joint: Joint) -> ReflexLimits:
     return ReflexLimits(
         following_hold=both["following_hold"],
         following_stop=both["following_stop"],
-        contact_hold=both["contact_hold"],
+        contact_hold=both["contact_hold"] * joint.limits.torque_fraction,
         contact_stop=both["contact_stop"],
         contact_drag=both["contact_drag"],
         contact_inertia=both["contact_inertia"],
