@@ -12,12 +12,13 @@ from spinal.bench.faults.fault import CARRIES_ON, Fault, Promise
 from spinal.bench.faults.harness import Sign
 from spinal.bench.faults.judge import Evidence, Row, judge
 from spinal.bench.faults.motion import Frames
-from spinal.bench.faults.run import chosen
+from spinal.bench.faults.run import chosen, judge_misses
+from spinal.bench.faults.soak import Soak
 from spinal.bench.live.supervised_robot import SHIPPED
 from spinal.native import layout
 from spinal.native.guard import TakeOver
 from spinal.native.limiter import Limiter
-from spinal.runtime.config.limits import command_limits
+from spinal.runtime.config.limits import command_limits, emergency_limits
 from spinal.runtime.config.load import load_robot
 from spinal.runtime.errors import BenchError
 
@@ -124,6 +125,7 @@ def test_a_jump_is_not_safe_whoever_made_it():
     row = judge(seen, CLEAN)
     assert not row.safe
     assert row.peak_step_ratio == pytest.approx(40 / 12)
+    assert "a step of 3.33 times a clean one" in row.why
     assert any(why.startswith("over a limit: elbow_flex") for why in row.why)
 
 
@@ -139,6 +141,73 @@ def test_a_servo_without_torque_is_not_safe_unless_that_is_the_fault():
     assert "a servo has lost its torque" in judge(seen, CLEAN).why
     told = replace(seen, fault=fault(replace(HOLDS, keeps_torque=False)))
     assert judge(told, CLEAN).safe
+
+
+def creeping(ticks):
+    """It holds for a second, and creeps on for some ticks of it at three counts a tick."""
+    seen = evidence(held=(105, 355))
+    seen.frames.counts[105:, 0] += np.minimum(np.arange(TICKS - 105) * 3, ticks * 3)
+    return seen
+
+
+def test_a_brake_that_takes_longer_than_the_limits_need_is_not_safe():
+    assert any(
+        "ms from the first safe frame to rest, 99 allowed" in why for why in judge(creeping(60), CLEAN).why
+    )
+    assert "it did not come to rest" in judge(creeping(300), CLEAN).why
+
+
+def test_limits_of_an_emergency_are_for_a_stop_alone():
+    for mode, promise, safe in ((STOPPED, Promise(("stopped",), 50.0), True), (HOLDING, HOLDS, False)):
+        seen = evidence(promise, mode=mode)
+        limits = emergency_limits(JOINTS[0])
+        limiter = Limiter(limits, DT_S)
+        before = seen.records["joints"]["applied"][:105, 0]
+        velocity = np.diff(before)[-1] / DT_S
+        acceleration = np.diff(before, 2)[-1] / DT_S**2
+        limiter.push(before[-1], velocity, acceleration)
+        brake = []
+        for _ in range(TICKS - 105):
+            limiter.brake()
+            brake.append(limiter.position)
+        applied = seen.records["joints"]["applied"]
+        applied[105:, 0] = brake
+        seen.records["mode"][105:] = mode
+        seen.frames.counts[:, 0] = JOINTS[0].count_at_zero + np.rint(
+            applied[:, 0] * JOINTS[0].counts_per_unit
+        )
+        assert judge(seen, CLEAN).safe == safe, judge(seen, CLEAN).why
+
+
+def test_what_a_new_arm_does_is_not_held_against_the_old_one():
+    seen = evidence()
+    seen.frames.arrived_ns[300:] += 10**9
+    seen.frames.counts[320:, 0] += 500
+    assert not judge(seen, CLEAN).safe
+    gone = replace(seen, fault=fault(Promise(("off",), gap_ms=None), arm_is_new=True))
+    assert judge(gone, CLEAN).safe, judge(gone, CLEAN).why
+
+
+def test_a_new_controller_that_is_not_armed_yet_is_no_sign():
+    seen = evidence(CARRIES_ON, held=(0, 0))
+    seen.records["conditions"][110] = layout.Condition.NOT_ARMED
+    assert judge(seen, CLEAN).detected_ms is None
+
+
+def test_more_missed_ticks_than_in_any_window_are_not_safe():
+    for behind, safe in ((3, True), (4, False)):
+        row = Row("some-fault", True, misses={"behind": behind, "windows": 20, "mean": 0.5, "most": 3})
+        judge_misses(row)
+        assert row.safe == safe
+
+
+def test_clean_steps_are_the_p999():
+    seen = Soak()
+    seen.steps[3, 0], seen.steps[12, 0], seen.steps[40, 0] = 9000, 995, 5
+    seen.steps[47, 1] = 10_000
+    assert seen.clean_steps.tolist() == [12.0, 47.0]
+    seen.risen = {"following": 2, "late": 3, "estop": 0}
+    assert seen.false_trips == {"following": 2}
 
 
 def dead_controller(brake_frames=True):

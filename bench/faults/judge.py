@@ -89,7 +89,7 @@ class Row:
 
 
 def judge(seen: Evidence, clean: NDArray[np.float64]) -> Row:
-    """The row; ``clean`` [kind] is the p99.9 of a clean soak's steps (``motion.clean_steps``)."""
+    """The row; ``clean`` [kind] is the p99.9 of a clean soak's steps (``Soak.clean_steps``)."""
     fault = seen.fault
     row = Row(fault.name, safe=False, what=fault.what, recovery=seen.recovery, stall_ms=seen.stall_ms)
     row.detected_ms, row.detected_by = _detected(seen)

@@ -94,12 +94,6 @@ def step_ratio(size: Array, clean: Array) -> float:
     return float((size.max(axis=0) / np.maximum(clean, 1.0)).max())
 
 
-def clean_steps(size: Array) -> Array:
-    """[kind]: p99.9 of a clean soak's steps [frame, kind]."""
-    found: Array = np.quantile(size, 0.999, axis=0) if len(size) else np.ones(2)
-    return found
-
-
 def excess(
     frames: Frames, joints: Sequence[Joint], dt_s: float, emergency: bool = False, deaf: Sequence[int] = ()
 ) -> Excess:

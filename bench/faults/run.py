@@ -118,6 +118,13 @@ class Robots:
         self._stack.close()
 
 
+def judge_misses(row: Row) -> None:
+    """Not safe when more ticks were missed behind the fault than in any window without it."""
+    if row.misses is not None and row.misses["behind"] > row.misses["most"]:
+        row.why.append(f"{row.misses['behind']:.0f} ticks missed behind it")
+        row.safe = False
+
+
 def try_fault(robots: Robots, fault: Fault, clean: soak.Soak) -> Row:
     """One row. A robot that breaks down in the middle is a row that is not safe, and the next gets a fresh one."""
     absent = fault.absent()
@@ -142,9 +149,7 @@ def _tried(robot: FaultRobot, fault: Fault, clean: soak.Soak) -> Row:
         row.tries = attempt
         if fault.counts_misses:
             row.misses = trial.misses(robot, evidence, clean.windows[:MOST_WINDOWS])
-            if row.misses["behind"] > row.misses["most"]:
-                row.why.append(f"{row.misses['behind']:.0f} ticks missed behind it")
-                row.safe = False
+            judge_misses(row)
         if (
             row.safe
             or row.recovery == "never"
