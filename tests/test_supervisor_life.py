@@ -148,6 +148,8 @@ def test_a_button_stops_the_robot_and_only_a_person_who_has_released_it_arms_aga
         robot.until(lambda: robot.supervisor.arm() is None, "it may be armed again")
         robot.until(lambda: robot.in_mode(layout.MODE_READY), "it is armed again")
         assert [torque for torque, _ in arm.drives()] == [True, True]
+
+
 def test_an_arm_that_was_let_go_and_moved_by_hand_is_armed_where_it_stands(tmp_path, arm):
     with supervised(tmp_path / "robot", arm.file, with_planner=False) as robot:
         robot.until(lambda: robot.in_mode(layout.MODE_READY), "it is armed")

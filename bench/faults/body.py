@@ -37,8 +37,8 @@ FAULTS = [
     ),
     Fault(
         "motor-hot",
-        "a motor says 68 degrees for 2 s",
-        of_servo("celsius", 68, SERVO),
+        "a motor says 63 degrees for 2 s",
+        of_servo("celsius", 63, SERVO),
         Promise(("holding",), react_ms=1500.0),
         lasts_s=SECONDS,
     ),
@@ -51,8 +51,8 @@ FAULTS = [
     ),
     Fault(
         "supply-sags",
-        "all motors say 5.5 V for 2 s",
-        of_servo("decivolts", 55, ALL),
+        "all motors say 10 V for 2 s",
+        of_servo("decivolts", 100, ALL),
         Promise(("holding",), react_ms=1500.0),
         lasts_s=SECONDS,
     ),

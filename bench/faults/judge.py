@@ -110,7 +110,7 @@ def judge(seen: Evidence, clean: NDArray[np.float64]) -> Row:
         if not fault.arm_is_new:
             row.at_rest_ms, row.brake_ms = _ms(still_ns, seen.began_ns), _ms(still_ns, safe_ns)
 
-    parts = motion.lives(seen.frames, LIFE_GAP_NS)
+    parts = motion.lives(_commands(seen), LIFE_GAP_NS)
     if fault.arm_is_new:
         parts = parts[:1]
     sizes = [motion.steps(part, seen.joints) for part in parts]
@@ -241,6 +241,21 @@ def _state(seen: Evidence) -> str:
     if not modes:
         return "off" if len(later) else "silent"
     return mode_name(max(modes, key=CARE.__getitem__))
+
+
+def _commands(seen: Evidence) -> Frames:
+    """Without the guard's first frame where that is the last command once more: it lengthens its time, as a skipped
+    slot does, and is no step of its own.
+    """
+    taken, frames = seen.taken_over, seen.frames
+    if taken is None or not taken.first_frame_ns:
+        return frames
+    first = int(np.searchsorted(frames.arrived_ns, taken.first_frame_ns))
+    again = 0 < first < len(frames) and bool((frames.counts[first] == frames.counts[first - 1]).all())
+    kept = np.ones(len(frames), bool)
+    if again:
+        kept[first] = False
+    return frames.part(kept)
 
 
 def _worst_excess(seen: Evidence, parts: Sequence[Frames]) -> motion.Excess:

@@ -15,6 +15,8 @@ NOTICED_MS = 150.0
 GUARDED_MS = 50.0
 """A controller that is gone is braked for within so long."""
 HOLDS = Promise(("holding",), react_ms=NOTICED_MS)
+AT_EDGE = Promise(("running", "holding"), react_ms=50.0)
+"""As long as the guard's own patience: it may be there first."""
 GUARDED = Promise(("holding", "stopped"), react_ms=GUARDED_MS)
 ENDS_MS = 1500.0
 """Asked to end, a process does what it has begun; a controller waits for a second until the arm is at rest."""
@@ -94,7 +96,7 @@ def _length(seconds: float) -> str:
 
 FAULTS = [
     *_signals("controller", GUARDED, misses=False),
-    *_pauses("controller", [(0.01, CARRIES_ON), (0.1, GUARDED), (0.5, GUARDED), (2.0, GUARDED)], quick=0.5),
+    *_pauses("controller", [(0.01, AT_EDGE), (0.1, GUARDED), (0.5, GUARDED), (2.0, GUARDED)], quick=0.5),
     *_signals("policy", HOLDS, misses=True),
     *_pauses("policy", [(0.01, CARRIES_ON), (0.1, CARRIES_ON), (1.0, AT_TAIL), (5.0, AT_TAIL)], quick=1.0),
     *_signals("link", HOLDS, misses=True),
