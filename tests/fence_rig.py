@@ -24,13 +24,14 @@ def planar(workspace=((-1, -0.3, -1), (1, 0.3, 1)), boxes=(), pairs=(), margin=0
 
 
 def random_arm(rng, joints):
-    """A serial arm at a random attitude, its start pose, and boxes around it; clear at the start."""
+    """A tree of links at a random attitude, its start pose, and boxes around it; clear at the start."""
     links, capsules = [], []
     for k in range(joints):
         axis = rng.normal(size=3)
         turn = Rotation.random(random_state=int(rng.integers(1 << 31))).as_matrix()
-        origin = (0, 0, 0) if k == 0 else capsules[-1].end
-        links.append(Link(k - 1, k, origin, tuple(turn.ravel()), tuple(axis / np.linalg.norm(axis))))
+        parent = k - 1 if rng.random() < 0.7 else int(rng.integers(-1, k))
+        origin = (0, 0, 0) if parent < 0 else capsules[parent].end
+        links.append(Link(parent, k, origin, tuple(turn.ravel()), tuple(axis / np.linalg.norm(axis))))
         end = tuple(rng.normal(size=3) * rng.uniform(0.02, 0.12))
         capsules.append(Capsule(k, (0, 0, 0), end, rng.uniform(0.005, 0.03)))
     start = rng.uniform(-1.5, 1.5, joints)
@@ -47,8 +48,8 @@ def random_arm(rng, joints):
     pairs = [
         (a, b)
         for a in range(joints)
-        for b in range(a + 2, joints)
-        if clearance(alone._replace(pairs=[(a, b)]), start[None]).min() > 0
+        for b in range(a + 1, joints)
+        if links[b].parent != a and clearance(alone._replace(pairs=[(a, b)]), start[None]).min() > 0
     ]
     return alone._replace(workspace=workspace, boxes=boxes, pairs=pairs), start
 

@@ -184,6 +184,14 @@ def test_what_two_joints_do_together_is_bounded_and_not_by_much(room, bits):
     assert step((-0.2, -0.2), (0.3, 0.3), description) == bits
 
 
+def test_what_moves_two_links_alike_does_not_bring_them_together():
+    """The shoulder swings an arm that is folded to 2 cm; there is nothing else to touch."""
+    description = planar(workspace=None, pairs=[(0, 2)], links=3)
+    folded = (0.0, np.pi / 2, 2.3)
+    assert 0 < clearance(description, np.array([folded]))[0] < 0.03
+    assert step(folded, (0.5, *folded[1:]), description) == 0
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("place", range(4))
 def test_a_state_that_is_not_finite_is_refused(bad, place):
@@ -194,6 +202,26 @@ def test_a_state_that_is_not_finite_is_refused(bad, place):
         before[1, 0] = bad
     fence = Fence(planar(workspace=None), 2)
     assert fence.judge(before, after, [LIMITS] * 2, [EMERGENCY] * 2, DT_S) == WORKSPACE | KEEP_OUT | SELF
+
+
+def test_a_fast_arm_passes_a_wall_that_its_brake_stays_12_mm_away_from():
+    """Shoulder and elbow turn against each other, so that the tip hardly leaves the line that it moves on."""
+    speeds = (2.0, -4.0)
+    path = []
+    for bounds in (LIMITS, EMERGENCY):
+        joints = [Limiter(bounds, DT_S) for _ in speeds]
+        for joint, speed in zip(joints, speeds, strict=True):
+            joint.push(0.0, speed)
+        for _ in range(40):
+            path.append([joint.position for joint in joints])
+            [joint.brake() for joint in joints]
+    nearest = clearance(planar(workspace=((-9, -1, -9), (9, 1, 9))), np.array(path)).min()
+    before = at_rest(*(-speed * DT_S for speed in speeds))
+    after = [(0.0, speed, 0.0) for speed in speeds]
+    for room, bits in ((0.012, 0), (0.001, WORKSPACE)):
+        wall = 1 - nearest + room
+        fence = Fence(planar(workspace=((-9, -wall, -9), (9, wall, 9))), 2)
+        assert fence.judge(before, after, [LIMITS] * 2, [EMERGENCY] * 2, DT_S) == bits
 
 
 def test_an_arm_that_stands_is_clear_even_in_touch():
@@ -234,6 +262,24 @@ def test_leaving_one_barrier_does_not_open_another(driver):
     assert clearance(description, np.array([(0.4, 0.0)]))[0] < 0
     assert clearance(alone, run.position).min() >= -ROUNDING_M
     assert run.bits[-1] == KEEP_OUT
+
+
+def test_a_box_that_is_left_excuses_no_other_and_none_of_the_same_link():
+    left, met = ((0.3, 0.05, 0.0), (0.35, 0.2, 0.2)), ((0.3, -0.2, 0.0), (0.35, -0.08, 0.2))
+    for boxes in ((left, met), (met, left)):
+        description = planar(workspace=None, boxes=boxes)
+        assert step((0.2, 0.0), (-0.2, 0.0), description) == KEEP_OUT
+        assert step((0.2, 0.0), (0.0, 0.0), description) == 0
+
+
+def test_a_pair_that_parts_excuses_no_other():
+    start, end = (0.0, 2.6, 1.6, 0.0), (0.0, 0.6, 1.6, 2.6)
+    for pairs in ([(0, 2), (1, 3)], [(1, 3), (0, 2)]):
+        description = planar(workspace=None, pairs=pairs, links=4)
+        assert clearance(description._replace(pairs=[(0, 2)]), np.array([start]))[0] < 0
+        assert clearance(description._replace(pairs=[(1, 3)]), np.array([start]))[0] > 0
+        assert step(start, end, description) == SELF
+        assert step(start, (*end[:3], 0.0), description) == 0
 
 
 def test_an_arm_that_begins_folded_into_itself_may_unfold(driver):
