@@ -28,8 +28,8 @@ def maps_of(pid):
 
 
 def robot_file(folder):
-    """The shipped simulated robot as a file that nobody else runs."""
-    shipped = SIMULATED.read_text()
+    """The shipped simulated robot as a file that nobody else runs. Its guard has patience with what is planted."""
+    shipped = SIMULATED.read_text().replace("[policy]", PATIENT + "[policy]", 1)
     model = '"../policies/cartpick/cartpick.onnx"'
     assert model in shipped
     file = folder / "robot.toml"
@@ -37,6 +37,7 @@ def robot_file(folder):
     return file
 
 
+PATIENT = "[safety]\nguard_stopped_ms = 1000\nguard_silent_ms = 1000\n\n"
 WATCH_S = 600
 """Until somebody ends it, however long the machine itself stands still."""
 

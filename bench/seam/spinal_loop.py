@@ -79,6 +79,7 @@ def shipped(joints: int) -> RobotConfig:
                 for number in range(1, joints + 1)
             ),
             "streams": {},
+            "fence": None,  # its links are those of another arm
             "control": robot.control.model_copy(
                 update={"servo_hz": 1_000_000_000 // TICK_NS, "realtime": "off"}
             ),
