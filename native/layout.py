@@ -43,6 +43,7 @@ class Condition(IntFlag):
     HELD_LONG = 1 << 22
     REFUSED = 1 << 23
     RELEASED = 1 << 24
+    NOT_ENERGISED = 1 << 25
 
 
 CONDITIONS: Mapping[Condition, str] = {
@@ -71,6 +72,7 @@ CONDITIONS: Mapping[Condition, str] = {
     Condition.HELD_LONG: "held for longer than the robot file allows",
     Condition.REFUSED: "the bus refused a command: a defect of this program",
     Condition.RELEASED: "torque is off",
+    Condition.NOT_ENERGISED: "the motors have not taken torque yet",
 }
 """The same in words, for people."""
 

@@ -79,7 +79,7 @@ cdef extern from "segment.h" nogil:
         uint64_t starved_ticks
         uint64_t fenced_ticks
         uint64_t rung_ticks[6]
-        uint64_t risen[25]
+        uint64_t risen[26]
         uint64_t switches
         uint64_t verdicts[5]
         uint64_t holds

@@ -210,3 +210,19 @@ def test_what_is_published_for_the_guard_is_what_the_bus_was_given_in_that_tick(
     rig.bus.fail(write=-errno.EIO)
     rig.tick()
     assert rig.command["tick"] == before + 1, "published before it is written"
+
+
+def test_nothing_begins_before_the_motors_have_taken_torque():
+    rig = MemoryRig()
+    rig.bus.fail(torque=-errno.EIO)
+    rig.order(layout.ORDER_RUN)
+    rig.order(layout.ORDER_RUN, giver=1)
+    rig.tick(2)
+    rig.publish(rig.path_from(rig.next_ns))
+    rig.tick(5)
+    assert rig.loop.mode == "ready"
+    assert rig.conditions == Condition.NOT_ENERGISED
+    assert rig.state["energised"] == 0
+    rig.bus.fail()
+    rig.tick(3)
+    assert rig.loop.mode == "running"

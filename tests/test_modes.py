@@ -39,6 +39,7 @@ TABLE = {
     "held_long": ("let_go", "on_rearming"),
     "refused": ("stop", "never"),
     "released": ("let_go", "on_rearming"),
+    "not_energised": ("hold", "by_itself"),
 }
 CARE = ("wait", "hold", "stop", "let_go")
 NAMES = tuple(TABLE)

@@ -93,8 +93,8 @@ void sp_loop_command_joints(sp_loop *loop, int64_t tick_ns)
 /* Torque comes with the first goals, so that a motor is never switched on towards an old one. */
 static void energise(sp_loop *loop)
 {
-    if (loop->bus.torque)
-        loop->bus.torque(loop->bus.context, 1);
+    if (loop->bus.torque && loop->bus.torque(loop->bus.context, 1))
+        return; /* again in the next tick; nothing begins meanwhile */
     loop->energised = 1;
     loop->energised_ns = sp_loop_now(loop);
 }
@@ -112,9 +112,8 @@ static void let_go(sp_loop *loop, int64_t tick_ns)
     if (share > 0 && tick_ns < loop->fade_step_ns)
         return;
     loop->fade_step_ns = tick_ns + config->fade_ns / FADE_STEPS;
-    if (loop->bus.torque)
-        loop->bus.torque(loop->bus.context, share);
-    if (share == 0) {
+    int failure = loop->bus.torque ? loop->bus.torque(loop->bus.context, share) : 0;
+    if (share == 0 && !failure) {
         loop->energised = 0;
         loop->latched |= SP_CONDITION_RELEASED;
     }
@@ -136,7 +135,7 @@ void sp_loop_command_bus(sp_loop *loop, int64_t tick_ns)
     int failure = loop->bus.write(loop->bus.context, loop->joints);
     if (failure == -EINVAL)
         loop->latched |= SP_CONDITION_REFUSED;
-    if (!failure && !loop->energised)
+    if (!failure && !loop->energised && loop->mode != SP_MODE_STOPPED)
         energise(loop);
     if (loop->mode == SP_MODE_STOPPED && sp_conditions_answer(loop->conditions, SP_ANSWER_LET_GO))
         let_go(loop, tick_ns);

@@ -121,6 +121,8 @@ uint32_t sp_loop_judge(sp_loop *loop, int64_t tick_ns, int64_t skipped)
         conditions |= SP_CONDITION_NOT_ARMED;
     if (loop->tested < config->self_test_ticks)
         conditions |= SP_CONDITION_NOT_TESTED;
+    if (loop->mode != SP_MODE_OFF && !loop->energised)
+        conditions |= SP_CONDITION_NOT_ENERGISED;
     if (skipped > config->missed_to_hold)
         conditions |= SP_CONDITION_LATE;
     if (loop->lost_ns && tick_ns - loop->lost_ns > config->joint_age_limit_ns)

@@ -28,7 +28,8 @@
     ROW(ORDER_OFF, "order_off", LET_GO, ON_REARMING)         \
     ROW(HELD_LONG, "held_long", LET_GO, ON_REARMING)         \
     ROW(REFUSED, "refused", STOP, NEVER)                     \
-    ROW(RELEASED, "released", LET_GO, ON_REARMING)
+    ROW(RELEASED, "released", LET_GO, ON_REARMING)           \
+    ROW(NOT_ENERGISED, "not_energised", HOLD, BY_ITSELF)
 
 #define AS_ROW(bit, word, leads_to, clears) \
     [__builtin_ctz(SP_CONDITION_##bit)] = {word, SP_ANSWER_##leads_to, SP_CLEARS_##clears},

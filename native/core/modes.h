@@ -50,8 +50,9 @@ enum {
     SP_CONDITION_HELD_LONG = 1 << 22,     /* held for longer than the robot file allows: let go likewise */
     SP_CONDITION_REFUSED = 1 << 23,       /* the bus refused a command as unusable: a defect of this program */
     SP_CONDITION_RELEASED = 1 << 24,      /* torque has faded to nothing */
+    SP_CONDITION_NOT_ENERGISED = 1 << 25, /* the motors have not taken torque yet: nothing begins without it */
 };
-#define SP_CONDITION_COUNT 25
+#define SP_CONDITION_COUNT 26
 
 typedef enum {
     SP_ANSWER_WAIT = 0,    /* does not arm */
