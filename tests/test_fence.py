@@ -17,7 +17,7 @@ from fence_rig import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spinal.native.fence import KEEP_OUT, SELF, WORKSPACE, Fence
+from spinal.native.fence import KEEP_OUT, SELF, WORKSPACE, Capsule, Fence
 from spinal.native.limiter import Limiter, between
 
 ROUNDING_M = 2e-9
@@ -270,6 +270,27 @@ def test_a_box_that_is_left_excuses_no_other_and_none_of_the_same_link():
         description = planar(workspace=None, boxes=boxes)
         assert step((0.2, 0.0), (-0.2, 0.0), description) == KEEP_OUT
         assert step((0.2, 0.0), (0.0, 0.0), description) == 0
+
+
+def test_an_arm_in_two_boxes_may_not_leave_one_by_way_of_the_other():
+    upper, lower = ((0.3, 0.05, 0.0), (0.35, 0.2, 0.2)), ((0.3, -0.2, 0.0), (0.35, 0.045, 0.2))
+    for boxes in ((upper, lower), (lower, upper)):
+        description = planar(workspace=None, boxes=boxes)
+        assert step((0.2, 0.0), (0.15, 0.0), description) == KEEP_OUT
+        assert step((0.2, 0.0), (0.15, 0.0), description._replace(boxes=[upper])) == 0
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_ball_on_the_arm_does_not_reach_one_that_stands(turned):
+    arm = planar(workspace=None)
+    stand = arm.links[0]._replace(joint=-1)
+    at = (0.4 * np.cos(0.3), 0.4 * np.sin(0.3), 0.0)
+    balls = [Capsule(0, at, at, 0.02), Capsule(1, (0.4, 0, 0), (0.4, 0, 0), 0.02)]
+    pair = (1, 0) if turned else (0, 1)
+    links = [stand, arm.links[0]._replace(joint=1)]
+    description = arm._replace(links=links, capsules=balls, pairs=[pair])
+    assert step((0.0, -0.3), (0.0, 0.3), description) == SELF
+    assert step((0.0, -0.3), (0.0, 0.15), description) == 0
 
 
 def test_a_pair_that_parts_excuses_no_other():

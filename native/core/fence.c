@@ -325,8 +325,8 @@ static uint32_t search(judgement *j, double first, double last, int halvings)
     uint32_t refused = look(j, first, last, whole);
     if (!refused || whole)
         return refused;
-    refused = search(j, first, middle, halvings - 1);
-    return refused ? refused : search(j, middle, last, halvings - 1);
+    refused = search(j, middle, last, halvings - 1); /* what is met is mostly met in the end */
+    return refused ? refused : search(j, first, middle, halvings - 1);
 }
 
 static uint32_t judge(const sp_fence *fence, const motion *step, const sp_limits *limits,
