@@ -253,6 +253,15 @@ def test_an_arm_in_touch_may_not_go_deeper(driver):
     assert run.bits[-1] == WORKSPACE
 
 
+def test_an_arm_in_touch_that_only_begins_to_leave_is_refused():
+    """It draws back, and acceleration under way turns it round: it would come to rest deeper."""
+    fence = Fence(planar(workspace=((-1, -0.1, -1), (1, 0.1, 1)), links=1), 1)
+    before = [(0.7, 0.0, 0.0)]
+    turning, leaving = [(0.6984, -0.4, 80.0)], [(0.6984, -0.4, 0.0)]
+    assert fence.judge(before, turning, [LIMITS], [EMERGENCY], DT_S) == WORKSPACE
+    assert fence.judge(before, leaving, [LIMITS], [EMERGENCY], DT_S) == 0
+
+
 def test_leaving_one_barrier_does_not_open_another(driver):
     """Out of the floor, towards a box that is clear."""
     box = ((0.25, -0.35, 0.0), (0.35, -0.25, 0.2))

@@ -117,7 +117,7 @@ def states(draw):
 def assert_bounds_hold(state, changes):
     """The joint steps its normal brake until a tick of ``changes``, and the emergency brake from there."""
     dt_s, limits, emergency, velocity, acceleration = state
-    sweep = Sweep(-0.001, (0.0, velocity, acceleration), limits, emergency, dt_s)
+    sweep = Sweep(0.0, (0.0, velocity, acceleration), limits, emergency, dt_s)
     rounding = 1e-9 * (1 + abs(velocity))
     for change in changes:
         joint = Limiter(limits, dt_s, emergency=emergency)
@@ -170,6 +170,21 @@ def test_a_longer_stretch_holds_the_shorter_ones_and_the_first_holds_the_step():
     for first in range(int(sweep.ticks)):
         low, high = sweep.span(first, first + 1)
         assert whole[0] <= low <= high <= whole[1]
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_bounds_hold_where_a_joint_goes_on_before_it_turns_round(sign):
+    limits, emergency = (*WIDE, 4.7, 80.0, 4000.0), (*WIDE, 4.7, 120.0, 200_000.0)
+    assert_bounds_hold((0.001, limits, emergency, -0.4 * sign, 80.0 * sign), range(60))
+
+
+def test_an_emergency_brake_counts_as_at_least_the_normal_one():
+    limits = (*WIDE, 4.7, 80.0, 4000.0)
+    same, weak = (
+        Sweep(0.0, (0.0, 3.0, 5.0), limits, (*WIDE, 4.7, *brake), 0.004)
+        for brake in ((80.0, 4000.0), (20.0, 500.0))
+    )
+    assert [weak.span(k, k + 1) for k in range(30)] == [same.span(k, k + 1) for k in range(30)]
 
 
 def test_a_joint_that_stands_has_nothing_to_sweep():
