@@ -332,8 +332,11 @@ cdef class EmulatorServer:
             raise OSError(-failure, os.strerror(-failure))
 
     def power_cycle(self, int index):
-        """Switch one servo off and on, at once, while it serves; see ``Emulator.power_cycle``."""
-        self.emulator.check(sp_emulator_server_power_cycle(self.server, index))
+        """Switch one servo off and on, while it serves too; see ``Emulator.power_cycle``."""
+        if self.server.running:
+            self.emulator.check(sp_emulator_server_power_cycle(self.server, index))
+        else:
+            self.emulator.power_cycle(index)
 
     def __enter__(self):
         self.start()

@@ -23,6 +23,8 @@ def joints(ids):
 class GroupRig(Rig):
     """Three joints: two on the first line, one on the second."""
 
+    second_every = 0
+
     def __init__(self, *transports):
         self.lines = transports
         super().__init__(
@@ -33,7 +35,7 @@ class GroupRig(Rig):
         from spinal.native.loop import Loop
 
         first = FeetechBus(joints((1, 2)), 1_000_000, self.lines[0], self._clock, self.health_every)
-        second = FeetechBus(joints((7,)), 1_000_000, self.lines[1], self._clock)
+        second = FeetechBus(joints((7,)), 1_000_000, self.lines[1], self._clock, self.second_every)
         self.group = group = BusGroup([first, second])
         assert group.joint_count == 3
         return Loop(
@@ -151,19 +153,22 @@ def test_a_mirror_stands_where_it_was_put():
 
 
 class TellingRig(GroupRig):
-    """The motors of the first line are asked about themselves, that of the second is not."""
+    """The motors of one line are asked about themselves, those of the other are not."""
 
-    health_every = 1
+    def __init__(self, first_tells, *transports):
+        self.health_every, self.second_every = int(first_tells), int(not first_tells)
+        super().__init__(*transports)
 
 
-def test_health_stands_side_by_side_and_one_line_may_tell_nothing():
-    rig = TellingRig(MirrorTransport(), MirrorTransport())
+@pytest.mark.parametrize(("first_tells", "tells"), [(True, [1, 1, 0]), (False, [0, 0, 1])])
+def test_health_stands_side_by_side_and_one_line_may_tell_nothing(first_tells, tells):
+    rig = TellingRig(first_tells, MirrorTransport(), MirrorTransport())
     for tick in range(1, 20):
         rig.tick(4 * tick)
     told = rig.group.health
-    assert [joint["torque"] for joint in told] == [1, 1, 0]
-    assert [joint["voltage"] for joint in told] == pytest.approx([12.0, 12.0, 0.0])
-    assert told[2]["stamp_ns"] == 0, "never"
+    assert [joint["torque"] for joint in told] == tells
+    assert [joint["voltage"] for joint in told] == pytest.approx([12.0 * one for one in tells])
+    assert [joint["stamp_ns"] > 0 for joint in told] == tells, "the others: never"
     assert GroupRig(MirrorTransport(), MirrorTransport()).group.health is None
 
 

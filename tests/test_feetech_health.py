@@ -13,7 +13,7 @@ from loop_rig import DT_NS, IDS, JOINTS, MS, Rig, SteppedRig
 
 from spinal.drivers.feetech import units
 from spinal.drivers.feetech.registers import BY_NAME
-from spinal.native import layout
+from spinal.native import feetech, layout
 from spinal.native.bus import BusGroup
 from spinal.native.clock import ManualClock
 from spinal.native.emulator import Emulator, MemoryTransport
@@ -136,21 +136,44 @@ def test_each_so_many_th_cycle_asks_one_motor(every):
     assert all(rig.stamps())
 
 
+@pytest.mark.parametrize("every", [1, 3])
 @pytest.mark.parametrize("fault", ["drop_replies", "corrupt_replies"])
-def test_a_reading_that_is_lost_is_missed_and_asked_again_in_its_turn(fault):
-    rig = HealthRig()
-    rig.tick(2 * TURN)
+def test_a_reading_that_is_lost_is_missed_and_asked_again_in_its_turn(fault, every):
+    rig = HealthRig(every)
+    rig.tick(2 * TURN * every)
     missed, before = rig.bus.health_missed, rig.bus.health[1]["stamp_ns"]
     others = [rig.bus.health[index]["stamp_ns"] for index in (0, 2)]
-    rig.emulator.set_faults(1, **{fault: 3 * TURN})
-    rig.tick(TURN + 1)
-    assert rig.bus.health_missed == missed + 2
-    assert rig.bus.health[1]["stamp_ns"] == before
-    assert all(rig.bus.health[index]["stamp_ns"] > stamp for index, stamp in zip((0, 2), others, strict=True))
+    rig.emulator.set_faults(1, **{fault: 1000})
+    rig.tick((TURN + 1) * every)
     rig.emulator.set_faults(1)
-    rig.tick(TURN + 1)
+    rig.tick(every)
+    assert rig.bus.health_missed == missed + 2
+    assert all(rig.bus.health[index]["stamp_ns"] > stamp for index, stamp in zip((0, 2), others, strict=True))
+    rig.tick((TURN + 1) * every)
     assert rig.bus.health[1]["stamp_ns"] > before
     assert rig.bus.health_missed == missed + 2
+
+
+@pytest.mark.parametrize("turn", range(TURN))
+@pytest.mark.parametrize("asked", [(62, 9), (40, 10), (56, 6)])
+def test_another_servos_words_are_not_taken_for_the_reading(asked, turn):
+    """Replies are lost, and somebody else's lies in the line: of the same registers, or of others."""
+    rig = HealthRig()
+    rig.tick(2 * TURN + turn)
+    rig.emulator.set_supply(1, celsius=42)
+    rig.put(1, "torque_enable", 0)
+    for index in range(JOINTS):
+        rig.emulator.lose_replies(index, drop=2)  # of its position, and of what it is asked
+    missed = rig.bus.health_missed
+    rig.tick()
+    rig.clock.now_ns += MS
+    rig.emulator.set_faults(1)
+    rig.wire.write(feetech.read(IDS[1], *asked))
+    rig.tick()
+    told = rig.bus.health
+    assert [told[index]["temperature"] for index in (0, 2)] == [30, 30]
+    assert [told[index]["torque"] for index in (0, 2)] == [1, 1]
+    assert rig.bus.health_missed <= missed + 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 3)), max_size=30))
@@ -166,6 +189,7 @@ def test_whatever_is_lost_what_is_known_is_true_and_grows_no_younger_than_it_is(
         assert all(before <= after <= rig.clock.now_ns for before, after in zip(stamps, now, strict=True))
         stamps = now
         for joint in rig.bus.health:
+            assert joint["voltage"] == pytest.approx(12.0 if joint["stamp_ns"] else joint["voltage"])
             assert joint["voltage"] in (0, pytest.approx(12.0))
             assert joint["temperature"] in (0, 30)
     rig.emulator.set_faults(0), rig.emulator.set_faults(1), rig.emulator.set_faults(2)
@@ -323,7 +347,11 @@ def test_a_motor_that_did_not_hear_that_it_is_off_is_told_again():
     rig.tick(2)
     rig.emulator.set_faults(1)
     assert [rig.value(index, "torque_enable") for index in range(JOINTS)] == [0, 1, 0]
-    rig.tick(TURN + 3)
+    rig.put(1, "torque_limit", 0)  # as if it had heard half of it
+    for _ in range(TURN + 3):
+        rig.tick()
+        assert rig.bus.health[1]["stamp_ns"] < rig.clock.now_ns - MS or not rig.torques()[1]
+    assert rig.torques() == [0, 0, 0]
     assert [rig.value(index, "torque_enable") for index in range(JOINTS)] == [0, 0, 0]
 
 
@@ -342,11 +370,12 @@ def test_what_was_asked_before_torque_changed_says_nothing_of_it():
     rig = HealthRig()
     rig.tick(3 * TURN)
     for _ in range(2 * TURN):
-        rig.bus.torque(0.9)
-        now_ns = rig.clock.now_ns
-        rig.tick()
-        for joint in rig.bus.health:
-            assert joint["torque"] or joint["stamp_ns"] <= now_ns
+        for share in (0.9, 0.6):
+            rig.bus.torque(share)
+            rig.tick()
+            assert rig.torques() == [1, 1, 1]
+            rig.tick()
+            assert rig.torques() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, math.nan, math.inf])

@@ -111,6 +111,24 @@ def test_what_lies_in_a_line_that_is_gone_is_still_read(line):
     assert fresh in ([1, 1, 1], [0, 0, 0])
 
 
+def test_a_line_that_is_over_but_reads_as_empty_is_not_polled_until_the_deadline():
+    """A datagram socket that is shut down meanwhile: poll says so at once, for ever, and a read says nothing."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with ours, theirs:
+        rig = Rig(SerialLine(ours.fileno()), read_budget_ns=PATIENCE_NS)
+
+        def shut_when_asked():
+            theirs.recv(100)
+            ours.shutdown(socket.SHUT_RDWR)
+
+        shutter = threading.Thread(target=shut_when_asked)
+        shutter.start()
+        rig.loop.tick(now_ns())
+        shutter.join()
+        (record,) = rig.records()
+        assert record["read_ns"] - record["woke_ns"] < AT_ONCE_NS
+
+
 @pytest.mark.parametrize("kind", ["socketpair", "hung up"])
 def test_a_running_arm_whose_line_goes_holds_and_says_so(kind):
     line, emulator = Line(kind), Emulator((1, 2, 6))

@@ -294,3 +294,18 @@ def test_a_served_servo_loses_its_power_though_nobody_speaks():
         until(lambda: torque() == [True, False], "servo 2 without torque")
         with pytest.raises(ValueError, match="no such servo"):
             server.power_cycle(2)
+
+
+def test_a_servo_loses_its_power_when_nobody_serves_too():
+    emulator = Emulator((1, 2))
+    emulator.put_register(1, 40, 1)
+    EmulatorServer(emulator, 0).power_cycle(1)
+    assert emulator.register(1, 40) == 0
+
+
+def test_the_simulated_arm_holds_where_it_stands_until_a_controller_comes(world):
+    arm = SimRobot(world)
+    arm.step(5)
+    before = arm.world.joint_position()
+    arm.step(500)
+    assert np.abs(arm.world.joint_position() - before).max() < 0.005

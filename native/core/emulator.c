@@ -345,7 +345,6 @@ void sp_emulator_receive(sp_emulator *e, const uint8_t *bytes, size_t n, int64_t
 {
     if (n == 0)
         return;
-    sp_emulator_take_power(e);
     if (now_ns > e->in_end_ns) {
         if (e->held > 0 && now_ns - e->in_end_ns > SP_EMULATOR_FRAME_GAP_NS) {
             count(&e->stats.garbage_bytes, e->held);

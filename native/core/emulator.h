@@ -67,7 +67,7 @@ typedef struct sp_emulator_faults {
     _Atomic int32_t unplugged;       /* hears nothing */
     _Atomic int32_t error_bits;      /* added to every error byte and to register 65 */
     _Atomic int32_t frozen;          /* measures nothing any more: registers 56 to 70 keep their bytes */
-    _Atomic int32_t power_cycles;    /* so often it loses its power before it hears the next byte */
+    _Atomic int32_t power_cycles;    /* so often it is to lose its power: take_power */
     _Atomic int64_t extra_delay_ns;  /* before each reply, on top of the return delay */
 } sp_emulator_faults;
 
@@ -175,7 +175,7 @@ int sp_emulator_register_get(sp_emulator *e, int index, uint8_t address);
 int sp_emulator_register_put(sp_emulator *e, int index, uint8_t address, uint8_t value);
 /* Power off and on: EEPROM registers as last saved, the others as from the factory; the shaft stays. */
 int sp_emulator_power_cycle(sp_emulator *e, int index);
-/* Carries out what lose_power asked for; receive does so by itself. */
+/* Carries out what lose_power asked for. */
 void sp_emulator_take_power(sp_emulator *e);
 /* The bus as a transport in the same process on a manual clock, for lock-step. A write is handed over at the
  * clock's now; a read moves the clock to the next due instant, or to its deadline and returns 0. */
@@ -185,7 +185,7 @@ sp_transport sp_emulator_memory_transport(sp_emulator *e, sp_manual_clock *clock
 
 /* So many more of the next replies are lost, or have one byte inverted. -EINVAL: index. */
 int sp_emulator_lose_replies(sp_emulator *e, int index, int32_t drop, int32_t corrupt);
-/* Asks for a power cycle: it happens before the next byte is heard, or in take_power. -EINVAL: index. */
+/* Asks for a power cycle, which happens in take_power. -EINVAL: index. */
 int sp_emulator_lose_power(sp_emulator *e, int index);
 
 /* physics side ---------------------------------------------------------------------------------------- */

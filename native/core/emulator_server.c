@@ -175,7 +175,7 @@ static void wake(const sp_emulator_server *server)
 int sp_emulator_server_power_cycle(sp_emulator_server *server, int index)
 {
     int failure = sp_emulator_lose_power(server->emulator, index);
-    if (!failure && server->running)
+    if (!failure)
         wake(server);
     return failure;
 }

@@ -48,7 +48,7 @@ typedef struct sp_emulator_server {
 int sp_emulator_server_start(sp_emulator_server *server, sp_emulator *emulator, int fd, int priority);
 /* Ends the thread and waits for it; a second call does nothing. Returns 0 or -errno. */
 int sp_emulator_server_stop(sp_emulator_server *server);
-/* One servo loses its power and gets it back, at once whether or not anybody speaks; from any thread while it runs.
+/* One servo loses its power and gets it back, at once whether or not anybody speaks; from any thread, while it runs.
  * Returns 0, or -EINVAL for no such servo. */
 int sp_emulator_server_power_cycle(sp_emulator_server *server, int index);
 

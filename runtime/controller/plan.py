@@ -107,13 +107,16 @@ def safety_plan(robot: RobotConfig, self_test: bool = True) -> SafetyPlan:
 
 
 def feetech_bus(
-    robot: RobotConfig, transport: NativeTransport, clock: ManualClock | None = None
+    robot: RobotConfig, transport: NativeTransport, clock: ManualClock | None = None, health: bool = True
 ) -> FeetechBus:
-    """The robot's bus over ``transport``; its motors are asked about themselves as often as its budget allows."""
+    """The robot's bus over ``transport``.
+
+    ``health``: its motors are asked about themselves as often as its budget allows; not for who only writes.
+    """
     name = the_bus(robot)
     budget = bus_budget(robot, name)
     joints = [_wire_joint(joint) for joint in robot.joints]
-    every = budget.health_every if budget else 0
+    every = budget.health_every if budget and health else 0
     return FeetechBus(joints, robot.buses[name].baud, transport, clock, every)
 
 

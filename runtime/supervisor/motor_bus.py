@@ -48,7 +48,7 @@ class MotorBus:
         fd = self.line.controller_fd
         self._guard = Guard(
             guard_plan(self.robot),
-            feetech_bus(self.robot, SerialLine(fd)),
+            feetech_bus(self.robot, SerialLine(fd), health=False),
             fd,
             self.controller,
             CONTROLLER_COMMAND,
