@@ -173,7 +173,8 @@ def test_another_servos_words_are_not_taken_for_the_reading(asked, turn):
     told = rig.bus.health
     assert [told[index]["temperature"] for index in (0, 2)] == [30, 30]
     assert [told[index]["torque"] for index in (0, 2)] == [1, 1]
-    assert rig.bus.health_missed <= missed + 1
+    if asked == (56, 6):
+        assert rig.bus.health_missed == missed + 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 3)), max_size=30))

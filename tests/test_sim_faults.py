@@ -309,3 +309,7 @@ def test_the_simulated_arm_holds_where_it_stands_until_a_controller_comes(world)
     before = arm.world.joint_position()
     arm.step(500)
     assert np.abs(arm.world.joint_position() - before).max() < 0.005
+    for index in range(JOINTS):
+        arm.emulator.put_register(index, 40, 0)
+    arm.step(500)
+    assert np.abs(arm.world.joint_position() - before).max() > 0.1, "and would fall"
