@@ -43,10 +43,15 @@ cdef extern from "fence.h" nogil:
         sp_box boxes[16]
         int pairs[128][2]
     void sp_fence_prepare(sp_fence *) noexcept
-    uint32_t sp_fence_judge(const sp_fence *, const sp_limiter *, const sp_limiter *, const sp_limits *,
-                            const sp_limits *, double) noexcept
-    double sp_fence_share(const sp_fence *, const sp_limiter *, const sp_limiter *, const sp_limiter *,
-                          const sp_limits *, const sp_limits *, double) noexcept
+    ctypedef struct sp_fence_leave:
+        int count
+        double least[656]
+    void sp_fence_leave_begin(sp_fence_leave *, const sp_fence *, const sp_limiter *) noexcept
+    void sp_fence_leave_go_on(sp_fence_leave *, const sp_fence *, const sp_limiter *) noexcept
+    uint32_t sp_fence_judge(const sp_fence *, const sp_fence_leave *, const sp_limiter *, const sp_limiter *,
+                            const sp_limits *, const sp_limits *, double) noexcept
+    double sp_fence_share(const sp_fence *, const sp_fence_leave *, const sp_limiter *, const sp_limiter *,
+                          const sp_limiter *, const sp_limits *, const sp_limits *, double) noexcept
     void sp_fence_poses(const sp_fence *, const double *, sp_pose *) noexcept
     void sp_fence_clearance(const sp_fence *, const double *, double *) noexcept
 

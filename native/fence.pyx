@@ -118,7 +118,7 @@ cdef class Fence:
         cdef sp_limits hard[64]
         self._take(normal, limits)
         self._take(hard, emergency)
-        return sp_fence_judge(&self.fence, here.rows, there.rows, normal, hard, dt_s)
+        return sp_fence_judge(&self.fence, NULL, here.rows, there.rows, normal, hard, dt_s)
 
     def share(self, before, brake, step, limits, emergency, double dt_s):
         """How far from the brake's next state towards the step's the joints may go, 0 to 1."""
@@ -127,7 +127,7 @@ cdef class Fence:
         cdef sp_limits hard[64]
         self._take(normal, limits)
         self._take(hard, emergency)
-        return sp_fence_share(&self.fence, here.rows, braked.rows, stepped.rows, normal, hard, dt_s)
+        return sp_fence_share(&self.fence, NULL, here.rows, braked.rows, stepped.rows, normal, hard, dt_s)
 
     def keep(self, before, brake, step, limits, emergency, double dt_s):
         """What the loop does: the step's states, or those that the fence allows in their place, and the bits."""

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum { SIDES = 6, PLACES = SIDES + SP_FENCE_BOXES, SAMPLES = 4, PROBES = 5 };
-enum { BARRIERS = SP_FENCE_CAPSULES * PLACES + SP_FENCE_PAIRS };
+enum { BARRIERS = SP_FENCE_BARRIERS };
 
 #define ANYTHING (SP_LIMITED_WORKSPACE | SP_LIMITED_KEEP_OUT | SP_LIMITED_SELF)
 /* Commands end so much before a margin, so that an arm that stands there still has room to leave by a path that is
@@ -31,6 +31,7 @@ typedef struct {
 /* One judgement. */
 typedef struct {
     const sp_fence *fence;
+    const sp_fence_leave *leave; /* NULL: nothing */
     sp_sweep sweeps[SP_FENCE_LINKS];
     double ticks;
     /* Of the stretch under way: how far each joint may be from the pose, and a capsule from its own. */
@@ -274,7 +275,7 @@ static int comes_nearer(const judgement *j, int barrier, double now)
  * is clear only while it is sure to stay so, one that is in touch anyhow. */
 static int is_enough(judgement *j, int barrier, double bound)
 {
-    if (bound >= RESERVE_M)
+    if (bound >= RESERVE_M || (j->leave && j->leave->least[barrier] < 0 && bound >= j->leave->least[barrier]))
         return 1;
     if (!j->start_known) {
         for (int i = 0; i < j->fence->link_count; i++)
@@ -329,11 +330,12 @@ static uint32_t search(judgement *j, double first, double last, int halvings)
     return refused ? refused : search(j, first, middle, halvings - 1);
 }
 
-static uint32_t judge(const sp_fence *fence, const motion *step, const sp_limits *limits,
+static uint32_t judge(const sp_fence *fence, const sp_fence_leave *leave, const motion *step, const sp_limits *limits,
                       const sp_limits *emergency, double dt)
 {
     judgement j;
     j.fence = fence;
+    j.leave = leave;
     j.ticks = 0;
     j.start_known = 0;
     memset(j.excused, 0, sizeof j.excused);
@@ -365,8 +367,8 @@ static void between(const sp_fence *fence, const sp_limiter *before, const sp_li
     }
 }
 
-uint32_t sp_fence_judge(const sp_fence *fence, const sp_limiter *before, const sp_limiter *next,
-                        const sp_limits *limits, const sp_limits *emergency, double dt)
+uint32_t sp_fence_judge(const sp_fence *fence, const sp_fence_leave *leave, const sp_limiter *before,
+                        const sp_limiter *next, const sp_limits *limits, const sp_limits *emergency, double dt)
 {
     motion step;
     for (int i = 0; i < fence->link_count; i++) {
@@ -376,23 +378,81 @@ uint32_t sp_fence_judge(const sp_fence *fence, const sp_limiter *before, const s
         step.before[i] = before[joint].position;
         step.next[i] = next[joint];
     }
-    return judge(fence, &step, limits, emergency, dt);
+    return judge(fence, leave, &step, limits, emergency, dt);
 }
 
-double sp_fence_share(const sp_fence *fence, const sp_limiter *before, const sp_limiter *brake,
-                      const sp_limiter *step, const sp_limits *limits, const sp_limits *emergency, double dt)
+double sp_fence_share(const sp_fence *fence, const sp_fence_leave *leave, const sp_limiter *before,
+                      const sp_limiter *brake, const sp_limiter *step, const sp_limits *limits,
+                      const sp_limits *emergency, double dt)
 {
     double clear = 0, refused = 1;
     for (int probe = 0; probe < PROBES; probe++) {
         motion there;
         double share = 0.5 * (clear + refused);
         between(fence, before, brake, step, share, dt, &there);
-        if (judge(fence, &there, limits, emergency, dt))
+        if (judge(fence, leave, &there, limits, emergency, dt))
             refused = share;
         else
             clear = share;
     }
     return clear;
+}
+
+/* ---- an arm that begins in touch ---- */
+
+static void place_at(const sp_fence *fence, figure *at, const sp_limiter *joints)
+{
+    for (int i = 0; i < fence->link_count; i++) {
+        int joint = fence->links[i].joint;
+        stand(fence, at, i, joint < 0 ? 0 : joints[joint].position);
+    }
+    place_capsules(fence, at);
+}
+
+/* Whether the description has this barrier at all. */
+static int is_barrier(const sp_fence *fence, int barrier)
+{
+    int capsule = barrier / PLACES, place = barrier % PLACES;
+    if (capsule >= SP_FENCE_CAPSULES)
+        return barrier - SP_FENCE_CAPSULES * PLACES < fence->pair_count;
+    if (capsule >= fence->capsule_count || !fence->capsules[capsule].chain)
+        return 0;
+    return place < SIDES ? fence->bounded : place - SIDES < fence->box_count;
+}
+
+void sp_fence_leave_begin(sp_fence_leave *leave, const sp_fence *fence, const sp_limiter *joints)
+{
+    figure at;
+    memset(leave, 0, sizeof *leave);
+    place_at(fence, &at, joints);
+    for (int barrier = 0; barrier < BARRIERS; barrier++) {
+        if (!is_barrier(fence, barrier))
+            continue;
+        double now = barrier_clearance(fence, &at, barrier);
+        if (now >= 2 * RESERVE_M)
+            continue;
+        leave->least[barrier] = fmin(now, 0) - SP_FENCE_LEAVE_M;
+        leave->count++;
+    }
+}
+
+void sp_fence_leave_go_on(sp_fence_leave *leave, const sp_fence *fence, const sp_limiter *joints)
+{
+    figure at;
+    if (!leave->count)
+        return;
+    place_at(fence, &at, joints);
+    for (int barrier = 0; barrier < BARRIERS; barrier++) {
+        if (leave->least[barrier] >= 0)
+            continue;
+        double now = barrier_clearance(fence, &at, barrier);
+        if (now >= 2 * RESERVE_M) {
+            leave->least[barrier] = 0;
+            leave->count--;
+        } else {
+            leave->least[barrier] = fmax(leave->least[barrier], fmin(now, 0) - SP_FENCE_LEAVE_M);
+        }
+    }
 }
 
 /* ---- for people and tests ---- */

@@ -47,20 +47,38 @@ typedef struct sp_fence {
     int pairs[SP_FENCE_PAIRS][2]; /* capsules that must not meet */
 } sp_fence;
 
+/* Between a capsule and a side of the workspace or a box, or between two capsules. */
+#define SP_FENCE_BARRIERS (SP_FENCE_CAPSULES * (6 + SP_FENCE_BOXES) + SP_FENCE_PAIRS)
+#define SP_FENCE_LEAVE_M 0.01
+
+/* What an arm is in touch with when it begins: folded on its rest, sunk, or pushed there. To leave, it may have to come
+ * nearer to one of them while it leaves another: so until it is clear of each for the first time, it may come
+ * SP_FENCE_LEAVE_M deeper than it has been clear of it so far, and no further. Whoever drives it goes slowly. */
+typedef struct sp_fence_leave {
+    int count;                       /* barriers that are still to be left */
+    double least[SP_FENCE_BARRIERS]; /* clearance that each may go down to, below 0; 0: it is left, or never touched */
+} sp_fence_leave;
+
+void sp_fence_leave_begin(sp_fence_leave *leave, const sp_fence *fence, const sp_limiter *joints);
+/* Once a tick while `count` is not 0. */
+void sp_fence_leave_go_on(sp_fence_leave *leave, const sp_fence *fence, const sp_limiter *joints);
+
 /* Fills in what is derived. */
 void sp_fence_prepare(sp_fence *fence);
 
 /* Whether the joints may step from `before` to `next` (both in the robot file's order): 0, or the bits of what the
  * brake after that step would touch: SP_LIMITED_WORKSPACE, SP_LIMITED_KEEP_OUT, SP_LIMITED_SELF; all three when a
  * state is not finite. An arm that stands in touch already may leave: only what comes nearer is refused. `limits`,
- * `emergency`: the brake may be either, or begin as the first and go on as the second. */
-uint32_t sp_fence_judge(const sp_fence *fence, const sp_limiter *before, const sp_limiter *next,
-                        const sp_limits *limits, const sp_limits *emergency, double dt_s);
+ * `emergency`: the brake may be either, or begin as the first and go on as the second. `leave`: what it began in
+ * touch with, or NULL. */
+uint32_t sp_fence_judge(const sp_fence *fence, const sp_fence_leave *leave, const sp_limiter *before,
+                        const sp_limiter *next, const sp_limits *limits, const sp_limits *emergency, double dt_s);
 
 /* The greatest share of the way from the brake to a refused step that is allowed, 0 to 1; both from `before`. An arm
  * that is led against the fence comes in along the last path that still stops, and does not hop between the two. */
-double sp_fence_share(const sp_fence *fence, const sp_limiter *before, const sp_limiter *brake,
-                      const sp_limiter *step, const sp_limits *limits, const sp_limits *emergency, double dt_s);
+double sp_fence_share(const sp_fence *fence, const sp_fence_leave *leave, const sp_limiter *before,
+                      const sp_limiter *brake, const sp_limiter *step, const sp_limits *limits,
+                      const sp_limits *emergency, double dt_s);
 
 /* For people and tests: poses[link_count] with each joint at positions[joint]; and the least clearance beyond the
  * margins of that one pose to workspace, boxes and itself, in m, INFINITY where there is nothing to touch. */

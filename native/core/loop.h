@@ -85,6 +85,7 @@ typedef struct sp_loop {
     int64_t energised_ns;
     int64_t fade_start_ns; /* 0: torque does not fade */
     int64_t fade_step_ns;  /* its next step */
+    sp_fence_leave leave; /* what the arm was in touch with when it was armed */
     int easing;
     int64_t ease_ns; /* when it was last too far */
     double speed_scale;

@@ -45,7 +45,7 @@ static void keep_inside_fence(sp_loop *loop, const sp_limits *limits, const sp_l
 {
     const sp_loop_config *config = &loop->config;
     double dt_s = config->dt_ns * 1e-9;
-    uint32_t refused = sp_fence_judge(config->fence, before, loop->joints, limits, config->emergency, dt_s);
+    uint32_t refused = sp_fence_judge(config->fence, &loop->leave, before, loop->joints, limits, config->emergency, dt_s);
     if (!refused)
         return;
     sp_limiter stepped[SP_MAX_JOINTS];
@@ -57,7 +57,8 @@ static void keep_inside_fence(sp_loop *loop, const sp_limits *limits, const sp_l
         loop->joints[i] = before[i];
         loop->record.joints[i].limited = refused | step_joint(loop, i, limits, NULL);
     }
-    double share = sp_fence_share(config->fence, before, loop->joints, stepped, limits, config->emergency, dt_s);
+    double share = sp_fence_share(config->fence, &loop->leave, before, loop->joints, stepped, limits,
+                                  config->emergency, dt_s);
     for (int i = 0; i < config->joint_count; i++) {
         if (config->kinds[i] != SP_JOINT_ARM)
             continue;
@@ -85,8 +86,10 @@ void sp_loop_command_joints(sp_loop *loop, int64_t tick_ns)
     }
     if (!active)
         return;
-    if (config->fence)
+    if (config->fence) {
         keep_inside_fence(loop, limits, before);
+        sp_fence_leave_go_on(&loop->leave, config->fence, loop->joints);
+    }
     count_running_tick(loop, tick_ns, before);
 }
 

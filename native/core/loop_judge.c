@@ -29,6 +29,8 @@ void sp_loop_arm(sp_loop *loop)
         sp_limiter_rest(&loop->joints[i], fmin(position, limits[i].position_max));
     }
     loop->armed = 1;
+    if (config->fence)
+        sp_fence_leave_begin(&loop->leave, config->fence, loop->joints);
 }
 
 /* A tick is whole when every joint answered and no slot was missed. Nothing is written meanwhile. */
@@ -72,7 +74,8 @@ static uint32_t order_conditions(sp_loop *loop, int64_t tick_ns)
         else if (order.kind != SP_ORDER_RUN)
             conditions |= SP_CONDITION_ORDER_HOLD;
     }
-    sp_loop_scale(loop, loop->easing ? fmin(speed, loop->config.ease_speed) : speed);
+    int slowly = loop->easing || (loop->leave.count && loop->config.ease_speed > 0);
+    sp_loop_scale(loop, slowly ? fmin(speed, loop->config.ease_speed) : speed);
     for (int i = 0; i < loop->config.stop_line_count; i++)
         if (atomic_load_explicit(loop->config.stop_lines[i], memory_order_acquire))
             conditions |= SP_CONDITION_ESTOP;

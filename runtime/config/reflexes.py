@@ -156,11 +156,11 @@ class ReflexSettings(Section):
         description="a supply below this stops, in V; at 4.0 an STS3215 gives up: for 12 V write 9.5",
     )
     frozen_ms: int = Field(
-        default=60,
+        default=100,
         ge=0,
         le=10_000,
-        description="how long a sensor may say the same while its command moves on, in ms; 60 is many of a servo's"
-        " own measurements; 0 is off",
+        description="how long a sensor may say the same while its command moves on, in ms; 100 is many of a"
+        " servo's own measurements; 0 is off",
     )
     frozen_travel: float = Field(
         default=0.03,
