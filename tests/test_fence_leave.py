@@ -1,5 +1,7 @@
-"""An arm that begins in touch with its fence: folded, sunk or pushed there. It leaves slowly, by whatever way, and no
-deeper than a centimetre; from then on the fence is whole."""
+"""An arm that begins in touch with its fence: folded, sunk or pushed there. It leaves slowly, by whatever way.
+
+No deeper than a centimetre; from then on the fence is whole.
+"""
 
 import numpy as np
 from fence_rig import clearance, planar

@@ -17,10 +17,10 @@ static void drive(const sp_fence *fence, int joints, const sp_limits *limits, co
         sp_limiter_brake_or_return(&at[i], &in_force[i], &emergency[i], dt);
         sp_limiter_step_or_return(&step[i], &limits[i], &emergency[i], dt, &request[i]);
     }
-    *bits = order == RUN ? sp_fence_judge(fence, before, step, limits, emergency, dt) : 0;
+    *bits = order == RUN ? sp_fence_judge(fence, NULL, before, step, limits, emergency, dt) : 0;
     if (order == RUN && *bits == 0)
         memcpy(at, step, sizeof *at * (size_t)joints);
-    double share = *bits ? sp_fence_share(fence, before, at, step, limits, emergency, dt) : 0;
+    double share = *bits ? sp_fence_share(fence, NULL, before, at, step, limits, emergency, dt) : 0;
     for (int i = 0; i < joints && share > 0; i++)
         at[i] = sp_limiter_between(&before[i], &at[i], &step[i], share, dt);
 }
@@ -46,6 +46,6 @@ uint32_t judge_often(const sp_fence *fence, const sp_limiter *before, const sp_l
 {
     uint32_t bits = 0;
     for (int i = 0; i < count; i++)
-        bits |= sp_fence_judge(fence, before, next, limits, emergency, dt);
+        bits |= sp_fence_judge(fence, NULL, before, next, limits, emergency, dt);
     return bits;
 }
