@@ -193,16 +193,16 @@ class FaultRobot:
         return self.supervisor.all_ready and state is not None and state.mode == layout.MODE_RUNNING
 
     @property
-    def moving(self) -> bool:
-        """Whether it runs, in the middle of a motion."""
+    def speed(self) -> float:
+        """Of the fastest arm joint's command, rad/s."""
         state = self.state
         arm = [joint.kind == "arm" for joint in self.joints]
-        return (
-            self.running
-            and self._planner_speaks
-            and state is not None
-            and bool(np.abs(state.commanded[arm, 1]).max() > MOVES)
-        )
+        return float(np.abs(state.commanded[arm, 1]).max()) if state is not None else 0.0
+
+    @property
+    def moving(self) -> bool:
+        """Whether it runs, in the middle of a motion."""
+        return self.running and self._planner_speaks and self.speed > MOVES
 
     @property
     def condition(self) -> str:
@@ -212,8 +212,7 @@ class FaultRobot:
         if away or state is None:
             return f"without {', '.join(away) or 'a state'}"
         named = [words for bit, words in layout.CONDITIONS.items() if bit & state.conditions]
-        speed = float(np.abs(state.commanded[:, 1]).max())
-        return "; ".join([mode_name(state.mode), *named, f"at {speed:.2f} rad/s"])
+        return "; ".join([mode_name(state.mode), *named, f"at {self.speed:.2f} rad/s"])
 
     def in_mode(self, mode: int) -> bool:
         """Whether the controller that is there now is in that mode."""

@@ -96,6 +96,11 @@ class Robots:
         robot = self._robot
         if robot is None or robot.worn or not robot.ok or fault.modules != self._modules:
             return self.fresh(fault.modules)
+        try:
+            robot.until_moving()
+        except ProcessError as error:
+            self._hear(f"started afresh: {error.message}")
+            return self.fresh(fault.modules)
         return robot
 
     def fresh(self, modules: tuple[tuple[str, str], ...]) -> FaultRobot:

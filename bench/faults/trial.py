@@ -16,6 +16,8 @@ BEFORE_NS = 300_000_000
 """Of the motion before the fault, for the differences that reach over its instant."""
 RECOVERS_S = 25.0
 """A robot that does not run again within so long does not by itself."""
+STIRS = 0.1
+"""rad/s: one that runs and never stirs has not recovered."""
 SETTLES_S = 0.4
 """Watched behind what happens in an instant, and behind a recovery."""
 STALL_MS = 12.0
@@ -79,7 +81,7 @@ def _recovered(robot: FaultRobot) -> tuple[int, str, int]:
             return latched, "never", 0
         armed_ns = clock.now_ns()
     deadline = time.monotonic() + RECOVERS_S
-    while not robot.running:
+    while not (robot.running and robot.speed > STIRS):
         again = robot.supervisor.latch
         if again is not None:
             latched |= int(again.conditions)
