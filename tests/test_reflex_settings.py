@@ -45,7 +45,7 @@ def test_the_defaults_judge_an_arm_in_rad_and_let_a_gripper_grasp(tmp_path):
         lag_s=0.025,
         load_limit=1.0,
         frozen_travel=0.03,
-        frozen_ns=60_000_000,
+        frozen_ns=100_000_000,
         following_ns=100_000_000,
         contact_ns=250_000_000,
         contact_long_ns=3_000_000_000,

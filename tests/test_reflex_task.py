@@ -75,6 +75,8 @@ class JammedWorld(CartpickWorld):
 
 @pytest.mark.parametrize("joint", [0, 1, 2, 3, 4])
 def test_a_jammed_joint_is_held_by_following_and_told_as_a_contact(robot, policy, joint):
+    prompt = robot.reflexes.model_copy(update={"following_ms": 100, "frozen_ms": 100})
+    robot = robot.model_copy(update={"reflexes": prompt})  # without patience for a simulator that is held up
     rollout = Rollout(robot, policy, JammedWorld(joint), keep_records=True)
     rollout.begin(seeds.VALIDATION[50])
     while rollout.robot.now_ns < rollout.robot.start_ns + 2_000_000_000:
