@@ -208,6 +208,8 @@ def test_clean_steps_are_the_p999():
     assert seen.clean_steps.tolist() == [12.0, 47.0]
     seen.risen = {"following": 2, "late": 3, "estop": 0}
     assert seen.false_trips == {"following": 2}
+    seen.risen["joint_silent"], seen.holds = 2, {"joint_silent+late": 1, "joint_silent": 1}
+    assert seen.false_trips == {"following": 2, "joint_silent": 1}
 
 
 def dead_controller(brake_frames=True):

@@ -68,9 +68,16 @@ class Soak:
 
     @property
     def false_trips(self) -> dict[str, int]:
-        """Conditions that came up and should not have."""
+        """Conditions that came up and should not have; not those of a tick that was late itself: a machine that
+        stood still for longer than a joint may be silent has not heard from it either.
+        """
         names = {condition.name.lower() for condition in FALSE_TRIPS if condition.name}
-        return {name: count for name, count in self.risen.items() if count and name in names}
+        late = Counter[str]()
+        for cause, count in self.holds.items():
+            if "late" in cause.split("+"):
+                late.update(dict.fromkeys(cause.split("+"), count))
+        trips = {name: count - late[name] for name, count in self.risen.items() if name in names}
+        return {name: count for name, count in trips.items() if count > 0}
 
 
 def soak(robot: FaultRobot, seconds: float, tell: Callable[[str], None]) -> Soak:
@@ -106,7 +113,8 @@ def soak(robot: FaultRobot, seconds: float, tell: Callable[[str], None]) -> Soak
 
 def seen_so_far(robot: FaultRobot, risen: dict[str, int], holds: Counter[str]) -> str:
     """For progress."""
-    trips = Soak(risen={name: count - risen.get(name, 0) for name, count in robot.risen.items()}).false_trips
+    since = {name: count - risen.get(name, 0) for name, count in robot.risen.items()}
+    trips = Soak(risen=since, holds=dict(holds)).false_trips
     return f"{sum(trips.values())} false trips, {holds.total()} holds"
 
 
