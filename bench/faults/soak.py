@@ -35,6 +35,7 @@ FALSE_TRIPS = tuple(
         layout.Condition.NOT_TESTED,
         layout.Condition.LATE,
         layout.Condition.RELEASED,
+        layout.Condition.NOT_ENERGISED,
     )
 )
 """What must not come up on a sound robot: everything but orders, starts and a late machine."""
@@ -115,7 +116,8 @@ def seen_so_far(robot: FaultRobot, risen: dict[str, int], holds: Counter[str]) -
     """For progress."""
     since = {name: count - risen.get(name, 0) for name, count in robot.risen.items()}
     trips = Soak(risen=since, holds=dict(holds)).false_trips
-    return f"{sum(trips.values())} false trips, {holds.total()} holds"
+    named = f" ({', '.join(sorted(trips))})" if trips else ""
+    return f"{sum(trips.values())} false trips{named}, {holds.total()} holds"
 
 
 def _reduce(robot: FaultRobot, seen: Soak, piece_ns: int) -> int:
