@@ -17,7 +17,7 @@ TAIL_MS = 600.0
 AT_TAIL = Promise(("holding",), react_ms=TAIL_MS)
 GOES_ON = Promise(("running", "holding"), react_ms=1500.0)
 """Chunks come and are executed inside the limits, or age until the arm rests; either is safe."""
-ANYWHERE = Promise(("running", "holding", "stopped"), react_ms=2000.0, latched=None)
+ANYWHERE = Promise(("running", "holding", "stopped"), react_ms=3000.0, latched=None)
 """Inside the limits an arm may be led against something: then it stops, as hard as it pushes."""
 SEEN = ("rejected chunks", "bad answers", "starved ticks", "limited ticks")
 
