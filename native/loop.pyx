@@ -46,6 +46,7 @@ cdef extern from *:
     }
 
     static void sp_loop_request_stop(sp_loop *loop) { atomic_store(&loop->stop, 1); }
+    static void sp_loop_request_hold(sp_loop *loop) { atomic_store(&loop->hold, 1); }
     static void sp_loop_allow_start(sp_loop *loop) { atomic_store(&loop->stop, 0); atomic_store(&loop->entered, 0); }
     static int sp_loop_entered(sp_loop *loop) { return atomic_load(&loop->entered); }
     static int64_t sp_loop_thread_id(sp_loop *loop) { return atomic_load(&loop->thread_id); }
@@ -74,6 +75,7 @@ cdef extern from *:
     int sp_loop_thread_start(sp_loop_thread *) nogil
     void sp_loop_thread_join(sp_loop_thread *) noexcept nogil
     void sp_loop_request_stop(sp_loop *) noexcept nogil
+    void sp_loop_request_hold(sp_loop *) noexcept nogil
     void sp_loop_allow_start(sp_loop *) noexcept nogil
     int sp_loop_entered(sp_loop *) noexcept nogil
     int64_t sp_loop_thread_id(sp_loop *) noexcept nogil
@@ -278,6 +280,10 @@ cdef class Loop:
             if time.monotonic() > deadline:
                 raise TimeoutError("the loop's thread did not start")
             time.sleep(0.0005)
+
+    def hold(self):
+        """Brings the arm to rest inside its limits, whoever orders what; for good."""
+        sp_loop_request_hold(self.loop)
 
     def stop(self):
         """Ends the thread after its tick. The motors keep their last goal."""

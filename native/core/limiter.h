@@ -74,6 +74,8 @@ enum {
     SP_LIMITED_WORKSPACE = 1024,
     SP_LIMITED_KEEP_OUT = 2048,
     SP_LIMITED_SELF = 4096,
+    /* No limit: the joint begins anew at its measured pose in this tick, since it had not heard what came before. */
+    SP_BEGINS_ANEW = 8192,
 };
 
 /* The last emitted position and its backward differences. `setpoint` is the analytic motion that the last

@@ -70,6 +70,7 @@ typedef struct sp_loop {
     sp_bus bus;
 
     _Atomic int stop;
+    _Atomic int hold; /* 1: whoever owns the loop asks for a hold */
     sp_realtime_report realtime; /* valid once `entered` is 1 */
     _Atomic int entered;
     _Atomic int64_t thread_id;
@@ -91,6 +92,8 @@ typedef struct sp_loop {
     double speed_scale;
     sp_limits scaled[SP_MAX_JOINTS]; /* limits at the speed scale */
     sp_reflex reflexes[SP_MAX_JOINTS];
+    uint8_t missed[SP_MAX_JOINTS]; /* 1: was silent for too long, and may not have heard what was commanded */
+    uint8_t anew[SP_MAX_JOINTS];   /* 1: begins anew in this tick */
     int culprit;        /* the first joint that a condition is about; -1: none */
     sp_command command;
     sp_health health;

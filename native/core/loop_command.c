@@ -81,6 +81,10 @@ void sp_loop_command_joints(sp_loop *loop, int64_t tick_ns)
         if (active)
             request = sp_trajectory_sample(active, i, config->kinds[i], tick_ns);
         uint32_t limited = step_joint(loop, i, limits, active ? &request : NULL);
+        if (loop->anew[i]) {
+            loop->anew[i] = 0;
+            limited |= SP_BEGINS_ANEW;
+        }
         loop->record.joints[i] =
             (sp_joint_record){loop->samples[i].position, request.position, joint->position, limited};
     }

@@ -76,10 +76,31 @@ static uint32_t order_conditions(sp_loop *loop, int64_t tick_ns)
     }
     int slowly = loop->easing || (loop->leave.count && loop->config.ease_speed > 0);
     sp_loop_scale(loop, slowly ? fmin(speed, loop->config.ease_speed) : speed);
+    if (atomic_load_explicit(&loop->hold, memory_order_relaxed))
+        conditions |= SP_CONDITION_ORDER_HOLD;
     for (int i = 0; i < loop->config.stop_line_count; i++)
         if (atomic_load_explicit(loop->config.stop_lines[i], memory_order_acquire))
             conditions |= SP_CONDITION_ESTOP;
     return conditions;
+}
+
+/* A joint that was silent for too long may have been unplugged, and stands where it stood then. Its command begins
+ * there again once the arm is at rest: else it would leap to where the others have braked to. One that heard
+ * everything, and only could not answer, is where it was told to be. */
+static void welcome_back(sp_loop *loop, int i)
+{
+    const sp_limits *limits = &loop->config.limits[i];
+    const sp_joint_sample *sample = &loop->samples[i];
+    int stands = loop->mode == SP_MODE_HOLDING || loop->mode == SP_MODE_STOPPED || loop->mode == SP_MODE_READY;
+    if (!loop->missed[i] || !sample->fresh || !stands || !sp_loop_at_rest(loop) || !isfinite(sample->position))
+        return;
+    loop->missed[i] = 0;
+    double range = limits->position_max - limits->position_min;
+    if (fabs(sample->position - loop->joints[i].position) <= ARMING_SHARE * range)
+        return;
+    sp_limiter_rest(&loop->joints[i], fmin(fmax(sample->position, limits->position_min), limits->position_max));
+    sp_reflex_begin(&loop->reflexes[i]);
+    loop->anew[i] = 1;
 }
 
 /* What the joints themselves say. The first joint with something new to complain of is the culprit of the tick. */
@@ -89,11 +110,14 @@ static uint32_t joint_conditions(sp_loop *loop, int64_t tick_ns)
     const sp_joint_health *health = loop->bus.health;
     uint32_t conditions = 0;
     for (int i = 0; i < config->joint_count; i++) {
+        if (loop->missed[i])
+            welcome_back(loop, i);
         uint32_t own = sp_reflex_tick(&loop->reflexes[i], &config->reflexes[i], &loop->samples[i],
                                       health ? &health[i] : NULL, &loop->joints[i], tick_ns,
                                       loop->energised && !loop->fade_start_ns);
         if (tick_ns - loop->samples[i].stamp_ns > config->joint_age_limit_ns)
             own |= SP_CONDITION_JOINT_SILENT;
+        loop->missed[i] |= own & SP_CONDITION_JOINT_SILENT && config->kinds[i] == SP_JOINT_ARM;
         if (health && loop->energised && !loop->fade_start_ns && health[i].stamp_ns > loop->energised_ns &&
             !health[i].torque)
             own |= SP_CONDITION_MOTOR_OFF;

@@ -73,6 +73,7 @@ def run(wiring: Wiring, stop: StopRequest) -> None:
             ReportWriter(own, CONTROLLER_REPORT).publish({"realtime": granted, "thread_id": loop.thread_id})
             while not stop.asked:
                 time.sleep(POLL_S)
+            loop.hold()
             _wait_for_rest(StateReader(own, len(robot.joints)), robot)
         finally:
             loop.stop()
@@ -93,7 +94,7 @@ def refuse_without_realtime(robot: RobotConfig) -> None:
 
 
 def _wait_for_rest(states: StateReader, robot: RobotConfig) -> None:
-    """Until the commands stand still, or the longest brake is over. Orders run out when nobody renews them."""
+    """Until the commands stand still, or the longest brake is over."""
     deadline = time.monotonic() + max(joint.time_to_rest_s for joint in robot.joints) + REST_MARGIN_S
     while time.monotonic() < deadline:
         state = states.read()
