@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#define MISSED_SHARE 0.005 /* beyond what a joint sags under its load */
+#define SETTLED_SHARE 0.01 /* of the velocity limit */
 #define ARMING_SHARE 0.002 /* of a joint's range: 8 mrad of a turn and a quarter */
 
 /* Commands begin at the measured pose: looked at anew in each tick until the arm is armed, so that one that was moved
@@ -85,18 +87,19 @@ static uint32_t order_conditions(sp_loop *loop, int64_t tick_ns)
 }
 
 /* A joint that was silent for too long may have been unplugged, and stands where it stood then. Its command begins
- * there again once the arm is at rest: else it would leap to where the others have braked to. One that heard
- * everything, and only could not answer, is where it was told to be. */
+ * there again once the arm is at rest and the joint stands: else it would leap to where the others have braked to.
+ * One that heard everything, and only could not answer, is where it was told to be. */
 static void welcome_back(sp_loop *loop, int i)
 {
     const sp_limits *limits = &loop->config.limits[i];
     const sp_joint_sample *sample = &loop->samples[i];
     int stands = loop->mode == SP_MODE_HOLDING || loop->mode == SP_MODE_STOPPED || loop->mode == SP_MODE_READY;
-    if (!loop->missed[i] || !sample->fresh || !stands || !sp_loop_at_rest(loop) || !isfinite(sample->position))
+    if (!sample->fresh || !stands || !sp_loop_at_rest(loop) || !isfinite(sample->position) ||
+        !(fabs(sample->velocity) <= SETTLED_SHARE * limits->velocity))
         return;
     loop->missed[i] = 0;
     double range = limits->position_max - limits->position_min;
-    if (fabs(sample->position - loop->joints[i].position) <= ARMING_SHARE * range)
+    if (fabs(sample->position - loop->joints[i].position) <= MISSED_SHARE * range)
         return;
     sp_limiter_rest(&loop->joints[i], fmin(fmax(sample->position, limits->position_min), limits->position_max));
     sp_reflex_begin(&loop->reflexes[i]);
