@@ -12,6 +12,9 @@ import numpy as np
 
 MODE_OFF, MODE_READY, MODE_RUNNING, MODE_HOLDING, MODE_STOPPED = range(5)
 
+BEGINS_ANEW = 8192
+"""Bit of a joint's ``limited``: it begins anew at its measured pose (SP_BEGINS_ANEW in core/limiter.h)."""
+
 RUNG_FRESH, RUNG_TAIL, RUNG_TO_REST, RUNG_HOLD, RUNG_DAMP, RUNG_OFF = range(6)
 
 

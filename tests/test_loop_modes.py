@@ -12,9 +12,6 @@ GOAL_REGISTER = 42
 NO_TRAJECTORY, ORDER_HOLD, ORDER_STALE, BUS_SILENT, LATE, ORDER_STOP, NOT_ARMED = (1 << k for k in range(7))
 
 
-BEGINS_ANEW = 8192
-
-
 def differences(commands):
     """Velocity, acceleration and jerk of the arm joints; the arm stood still before the first command."""
     arm = np.concatenate([np.repeat(commands[:1, :2], 3, axis=0), commands[:, :2]])
@@ -36,7 +33,7 @@ def assert_inside(rig, limits=ARM):
     """A joint that had not heard its commands begins anew, at rest: what it hears is inside from there on."""
     armed = [record for record in rig.seen if record["mode"] != layout.MODE_OFF]
     commands = np.array([record["joints"]["applied"] for record in armed])
-    anew = [k for k, record in enumerate(armed) if (record["joints"]["limited"] & BEGINS_ANEW).any()]
+    anew = [k for k, record in enumerate(armed) if (record["joints"]["limited"] & layout.BEGINS_ANEW).any()]
     for piece in np.split(commands, anew):
         assert_moves_inside(piece, limits)
 

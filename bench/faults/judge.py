@@ -285,7 +285,10 @@ def _worst_excess(seen: Evidence, parts: Sequence[Frames]) -> motion.Excess:
 
 
 def _exact_excess(seen: Evidence) -> motion.Excess:
-    """Of the controllers' own records, which are not rounded: differences over one tick, each life by itself."""
+    """Of the controllers' own records, which are not rounded: differences over one tick, each life by itself.
+
+    A joint that had not heard its commands begins anew: what it hears is judged from there on.
+    """
     worst = motion.Excess(0.0)
     records = seen.records[seen.records["mode"] != layout.MODE_OFF]
     if not len(records):
@@ -297,13 +300,15 @@ def _exact_excess(seen: Evidence) -> motion.Excess:
         for index, joint in enumerate(seen.joints):
             if not isinstance(joint, ArmJoint):
                 continue
-            motion_of = life["joints"]["applied"][:, index]
+            applied = life["joints"]["applied"][:, index]
+            anew = np.flatnonzero(life["joints"]["limited"][:, index] & layout.BEGINS_ANEW)
             hard = joint.emergency if stopped else joint.limits
             limits = (joint.limits.velocity, hard.acceleration, hard.jerk)
-            for order, limit in enumerate(limits, 1):
-                share = float(np.abs(np.diff(motion_of, order)).max(initial=0)) / dt_s**order / limit
-                if share > worst.share:
-                    worst = motion.Excess(share, motion.ORDERS[order], joint.name)
+            for piece in np.split(applied, anew):
+                for order, limit in enumerate(limits, 1):
+                    share = float(np.abs(np.diff(piece, order)).max(initial=0)) / dt_s**order / limit
+                    if share > worst.share:
+                        worst = motion.Excess(share, motion.ORDERS[order], joint.name)
     return worst
 
 

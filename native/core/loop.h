@@ -93,6 +93,7 @@ typedef struct sp_loop {
     sp_limits scaled[SP_MAX_JOINTS]; /* limits at the speed scale */
     sp_reflex reflexes[SP_MAX_JOINTS];
     uint8_t missed[SP_MAX_JOINTS]; /* 1: was silent for too long, and may not have heard what was commanded */
+    double heard[SP_MAX_JOINTS];   /* its command when it last answered */
     uint8_t anew[SP_MAX_JOINTS];   /* 1: begins anew in this tick */
     int culprit;        /* the first joint that a condition is about; -1: none */
     sp_command command;

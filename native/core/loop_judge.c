@@ -88,7 +88,8 @@ static uint32_t order_conditions(sp_loop *loop, int64_t tick_ns)
 
 /* A joint that was silent for too long may have been unplugged, and stands where it stood then. Its command begins
  * there again once the arm is at rest and the joint stands: else it would leap to where the others have braked to.
- * One that heard everything, and only could not answer, is where it was told to be. */
+ * One that heard everything, and only could not answer, has moved on: it is nearer to its command than to where it
+ * answered last. */
 static void welcome_back(sp_loop *loop, int i)
 {
     const sp_limits *limits = &loop->config.limits[i];
@@ -98,8 +99,9 @@ static void welcome_back(sp_loop *loop, int i)
         !(fabs(sample->velocity) <= SETTLED_SHARE * limits->velocity))
         return;
     loop->missed[i] = 0;
-    double range = limits->position_max - limits->position_min;
-    if (fabs(sample->position - loop->joints[i].position) <= MISSED_SHARE * range)
+    double missed = fabs(sample->position - loop->joints[i].position);
+    if (missed <= MISSED_SHARE * (limits->position_max - limits->position_min) ||
+        fabs(sample->position - loop->heard[i]) > 0.5 * missed)
         return;
     sp_limiter_rest(&loop->joints[i], fmin(fmax(sample->position, limits->position_min), limits->position_max));
     sp_reflex_begin(&loop->reflexes[i]);
@@ -113,8 +115,12 @@ static uint32_t joint_conditions(sp_loop *loop, int64_t tick_ns)
     const sp_joint_health *health = loop->bus.health;
     uint32_t conditions = 0;
     for (int i = 0; i < config->joint_count; i++) {
+        if (loop->mode == SP_MODE_RUNNING)
+            loop->missed[i] = 0;
         if (loop->missed[i])
             welcome_back(loop, i);
+        else if (loop->samples[i].fresh)
+            loop->heard[i] = loop->joints[i].position;
         uint32_t own = sp_reflex_tick(&loop->reflexes[i], &config->reflexes[i], &loop->samples[i],
                                       health ? &health[i] : NULL, &loop->joints[i], tick_ns,
                                       loop->energised && !loop->fade_start_ns);
