@@ -124,7 +124,9 @@ def test_a_disk_that_never_comes_back_does_not_keep_the_run_from_ending(tmp_path
     journal = Journal(tmp_path, HEADER, waiting=1)
     for _ in range(3):
         journal.write("said")
+    others = set(threading.enumerate())
     journal.close()
+    assert others & set(threading.enumerate()) > {threading.main_thread()}, "it was left with its disk"
     stuck.set()
 
 

@@ -32,7 +32,7 @@ class Link:
         self.orders = Orders(OrderWriter(self.segment, LINK_ORDER))
 
     def obey(self, kind: str, goal_id: int = 1, **parameters: float) -> None:
-        goal = Goal(goal_id, kind, parameters)  # type: ignore[arg-type]
+        goal = Goal(goal_id, kind, parameters)
         self.orders.obey(
             AcceptedGoal(goal, "planner", 1, DEADLINE_NS, NOW_NS, obs_seq=0, provenance=""), NOW_NS
         )
@@ -174,7 +174,7 @@ def test_a_speed_does_not_prolong_a_goal_that_the_link_before_had_taken() -> Non
 def test_a_speed_that_is_none_is_refused(percent: object) -> None:
     parameters = {} if percent is None else {"percent": percent}
     with pytest.raises(RefusedError) as caught:
-        consider(Goal(1, "speed", parameters), state(layout.MODE_RUNNING))  # type: ignore[arg-type]
+        consider(Goal(1, "speed", parameters), state(layout.MODE_RUNNING))
     assert caught.value.reason is Reason.BAD_PARAMETER
     assert "0 to 100" in str(caught.value)
 
@@ -182,7 +182,7 @@ def test_a_speed_that_is_none_is_refused(percent: object) -> None:
 def state(mode: int) -> State:
     nothing = np.zeros(1)
     values = dict.fromkeys(State.__dataclass_fields__, 0) | {"mode": mode}
-    return State(**values | {"position": nothing})  # type: ignore[arg-type]
+    return State(**values | {"position": nothing})
 
 
 @pytest.mark.parametrize("mode", [layout.MODE_READY, layout.MODE_RUNNING, layout.MODE_HOLDING, None])
@@ -199,4 +199,4 @@ def test_a_stopped_robot_is(mode: int) -> None:
 
 @pytest.mark.parametrize("kind", ["pick", "pause", "go_on", "stop", "estop", "relax"])
 def test_everything_else_is_always_taken(kind: str) -> None:
-    consider(Goal(1, kind), None)  # type: ignore[arg-type]
+    consider(Goal(1, kind), None)
