@@ -148,7 +148,7 @@ def test_a_rig_that_does_not_start_leaves_nothing_open(monkeypatch):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def bare_run(silent=(), count=5):
+def bare_run(silent=(), count=5, health_every=0):
     emulator = Emulator(IDS)
     for index in range(len(IDS)):
         emulator.put_register(index, bare_bus.RETURN_DELAY, 0)
@@ -156,8 +156,9 @@ def bare_run(silent=(), count=5):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
     with ours, theirs, EmulatorServer(emulator, theirs.fileno()):
         start = clock.now_ns()
-        found = bare_bus.run(ours, IDS, start, start + count * PERIOD_NS, PERIOD_NS, 0)
-        until(lambda: emulator.stats().packets >= 2 * len(found[0]), "the last goals arrive")
+        found = bare_bus.run(ours, IDS, start, start + count * PERIOD_NS, PERIOD_NS, 0, health_every)
+        sent = 2 * len(found[0]) + (len(found[0]) // health_every if health_every else 0)
+        until(lambda: emulator.stats().packets >= sent, "the last goals arrive")
         return found, emulator.stats()
 
 
@@ -177,6 +178,20 @@ def test_the_bare_client_stamps_each_cycle():
     assert wire.packets == 2 * len(stamps)
     assert wire.bad_checksums == 0
     assert lost == 0
+
+
+def test_the_bare_client_asks_for_health_in_the_bytes_of_the_bus():
+    (stamps, lost), wire = bare_run(health_every=1)
+    assert wire.packets == 3 * len(stamps)
+    assert wire.bad_checksums == 0
+    assert lost == 0
+    with BusRig(ROBOT) as rig:
+        longest_ns = rig.health_wire_ns
+    question, answer = (
+        feetech.read(IDS[0], *bare_bus.HEALTH[0]),
+        feetech.replies_size(1, bare_bus.HEALTH[0][1]),
+    )
+    assert (len(question) + answer) * 10 * US == longest_ns
 
 
 def test_the_bare_client_does_not_wait_for_ever():

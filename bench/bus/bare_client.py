@@ -14,6 +14,7 @@ import numpy as np
 
 from spinal.bench.bus.cycles import Stamps
 from spinal.bench.bus.rig import EMULATOR_PRIORITY_BELOW_LOOP
+from spinal.runtime.config.budget import bus_budget
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.plan import loop_plan, the_bus
 from spinal.runtime.errors import ProcessError
@@ -66,7 +67,9 @@ class BareCycles:
 def bare_client(robot: RobotConfig, period_ns: int, start_ns: int, seconds: float) -> Iterator[BareCycles]:
     """The bare client as a process; once left, what it found can be asked for. It ends with this process."""
     bus, plan = robot.buses[the_bus(robot)], loop_plan(robot)
+    budget = bus_budget(robot, the_bus(robot))
     words = ["--ids", ",".join(str(joint.id) for joint in robot.joints), "--baud", str(bus.baud)]
+    words += ["--health-every", str(budget.health_every if budget else 0)]
     words += ["--period-ns", str(period_ns), "--start-ns", str(start_ns), "--seconds", str(seconds)]
     words += ["--priority", str(plan.fifo_priority), "--parent", str(os.getpid())]
     words += ["--server-priority", str(max(0, plan.fifo_priority - EMULATOR_PRIORITY_BELOW_LOOP))]

@@ -68,6 +68,8 @@ class BusRig:
         self._robot, self._kind, self._count = robot, kind, buses
         self.fifo: str | None = "not started"
         self.wire_ns = 0
+        self.health_wire_ns = 0
+        """What one reading of a motor's health adds to its cycle."""
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
@@ -126,6 +128,7 @@ class BusRig:
             configure(DescriptorWire(controller_fd), setups(self._robot.joints))
             bus = feetech_bus(self._robot, SerialLine(controller_fd))
             self.wire_ns = bus.wire_ns
+            self.health_wire_ns = bus.health_wire_ns
             buses.append(bus)
         joints = self._count * len(self._robot.joints)
         segment, orders = create(Writer.CONTROLLER, joints), create(Writer.SUPERVISOR, joints)
