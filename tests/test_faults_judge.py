@@ -13,7 +13,7 @@ from spinal.bench.faults.harness import Sign
 from spinal.bench.faults.judge import Evidence, Row, judge
 from spinal.bench.faults.motion import Frames
 from spinal.bench.faults.run import chosen, judge_misses
-from spinal.bench.faults.soak import Soak
+from spinal.bench.faults.soak import HELD_UP, Soak, servos_held_up
 from spinal.bench.live.supervised_robot import SHIPPED
 from spinal.native import layout
 from spinal.native.guard import TakeOver
@@ -210,6 +210,23 @@ def test_clean_steps_are_the_p999():
     assert seen.false_trips == {"following": 2}
     seen.risen["joint_silent"], seen.holds = 2, {"joint_silent+late": 1, "joint_silent": 1}
     assert seen.false_trips == {"following": 2, "joint_silent": 1}
+    seen.holds[f"joint_silent+{HELD_UP}"] = 1
+    assert seen.false_trips == {"following": 2}
+
+
+@pytest.mark.parametrize(
+    ("ticks", "frames", "held_up"),
+    [
+        (range(0, 48, 4), range(0, 48, 4), False),  # everything arrived: the replies were lost
+        (range(0, 48, 4), (2, 34, 38, 42), True),
+        (range(0, 48, 4), (), True),
+        (range(0, 20, 4), (), False),  # the loop stood still itself
+        (range(0, 48, 4), (20, 40), False),
+    ],
+)
+def test_servos_that_took_nothing_were_held_up(ticks, frames, held_up):
+    tick_ns, arrived_ns = (np.array([t * MS for t in times], np.int64) for times in (ticks, frames))
+    assert servos_held_up(tick_ns, arrived_ns, 0, 48 * MS, 4 * MS) == held_up
 
 
 def dead_controller(brake_frames=True):

@@ -39,6 +39,8 @@ FALSE_TRIPS = tuple(
     )
 )
 """What must not come up on a sound robot: everything but orders, starts and a late machine."""
+HELD_UP = "servos held up"
+"""Among the causes of a hold: the simulated servos themselves stood still."""
 
 
 @dataclass
@@ -69,13 +71,14 @@ class Soak:
 
     @property
     def false_trips(self) -> dict[str, int]:
-        """Conditions that came up and should not have; not those of a tick that was late itself: a machine that
-        stood still for longer than a joint may be silent has not heard from it either.
+        """Conditions that came up and should not have; not those of a tick that was late itself, nor those behind
+        which the simulated servos stood still: a machine that holds either up for longer than a joint may be silent
+        is no fault of the robot's.
         """
         names = {condition.name.lower() for condition in FALSE_TRIPS if condition.name}
         late = Counter[str]()
         for cause, count in self.holds.items():
-            if "late" in cause.split("+"):
+            if {"late", HELD_UP} & set(cause.split("+")):
                 late.update(dict.fromkeys(cause.split("+"), count))
         trips = {name: count - late[name] for name, count in self.risen.items() if name in names}
         return {name: count for name, count in trips.items() if count > 0}
@@ -96,7 +99,7 @@ def soak(robot: FaultRobot, seconds: float, tell: Callable[[str], None]) -> Soak
     while (now_s := time.monotonic()) - began_s < seconds:
         robot.watch_for(min(SAMPLE_S, seconds - (now_s - began_s)))
         samples.append((time.monotonic() - began_s, *_use(robot)))
-        holds.update(_causes(reader))
+        holds.update(_causes(reader, robot))
         if clock.now_ns() - piece_ns >= PIECE_S * 1e9:
             piece_ns = _reduce(robot, seen, piece_ns)
         if now_s - told_s >= TELL_S:
@@ -136,7 +139,7 @@ def _reduce(robot: FaultRobot, seen: Soak, piece_ns: int) -> int:
     return now_ns
 
 
-def _causes(reader: TransitionReader) -> list[str]:
+def _causes(reader: TransitionReader, robot: FaultRobot) -> list[str]:
     """Of each change from running to something more careful: the conditions that led to it."""
     causes = []
     for change in reader.take():
@@ -145,8 +148,33 @@ def _causes(reader: TransitionReader) -> list[str]:
             layout.MODE_STOPPED,
         ):
             bits = [c.name.lower() for c in layout.Condition if c & change.conditions and c.name]
+            if change.conditions & layout.Condition.JOINT_SILENT and _held_up(robot, change.tick_ns):
+                bits.append(HELD_UP)
             causes.append("+".join(bits))
     return causes
+
+
+def _held_up(robot: FaultRobot, silent_ns: int) -> bool:
+    """Whether the servos took nothing off the line while the loop ticked, until a joint was silent for too long.
+
+    They stamp what they take, so it is seen at their own end: a reply that was lost on its way, or that the loop did
+    not understand, leaves its request there.
+    """
+    limit_ns = max(bus.max_age_ms for bus in robot.supervisor.robot.buses.values()) * 1_000_000
+    begin_ns = silent_ns - limit_ns
+    ticks = robot.records(begin_ns, silent_ns)["tick_ns"]
+    return servos_held_up(
+        ticks, robot.frames(begin_ns, silent_ns).arrived_ns, begin_ns, silent_ns, robot.period_ns
+    )
+
+
+def servos_held_up(
+    tick_ns: NDArray[np.int64], arrived_ns: NDArray[np.int64], begin_ns: int, end_ns: int, period_ns: int
+) -> bool:
+    """Of a span: at least half of its slots had a tick, and in a stretch of half of it nothing arrived."""
+    slots = (end_ns - begin_ns) // period_ns
+    gaps_ns = np.diff(np.concatenate([[begin_ns], np.sort(arrived_ns), [end_ns]]))
+    return bool(len(tick_ns) * 2 >= slots and gaps_ns.max() * 2 >= end_ns - begin_ns)
 
 
 def _deaths(robot: FaultRobot) -> int:
