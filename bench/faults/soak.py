@@ -157,8 +157,8 @@ def _causes(reader: TransitionReader, robot: FaultRobot) -> list[str]:
 def _held_up(robot: FaultRobot, silent_ns: int) -> bool:
     """Whether the servos took nothing off the line while the loop ticked, until a joint was silent for too long.
 
-    They stamp what they take, so it is seen at their own end: a reply that was lost on its way, or that the loop did
-    not understand, leaves its request there.
+    They stamp what they take, so it is seen at their own end: a reply that was lost on its way, or that the loop
+    did not understand, leaves its request there.
     """
     limit_ns = max(bus.max_age_ms for bus in robot.supervisor.robot.buses.values()) * 1_000_000
     begin_ns = silent_ns - limit_ns
