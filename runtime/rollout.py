@@ -47,7 +47,7 @@ def load_policy(robot: RobotConfig, seed: int = 0) -> PolicyStep:
     model = Path(robot.policy.model)
     card = load_card(model)
     session = Session(model, card, robot.policy.providers, robot.policy.allow_provider_fallback)
-    return PolicyStep(card, session, Execution.of(robot, card.chunk.step_ms * 1_000_000), seed)
+    return PolicyStep(card, session, Execution.of(robot, card.chunk.step_ns), seed, model.parent)
 
 
 class Rollout:

@@ -63,8 +63,8 @@ BAD = {
         "no inputs take",
     ),
     "too many steps": (("steps = 20", "steps = 129"), "chunk.steps", "at most 127, and is 129"),
-    "too few steps": (("steps = 20", "steps = 3"), "chunk.steps", "at least 4, and is 3"),
-    "relative": (('"absolute"', '"relative"'), "representation", 'must be "absolute", and is "relative"'),
+    "too few steps": (("steps = 20", "steps = 3"), "chunk.steps", "must leave 4 actions, and 3 less first"),
+    "representation": (('"absolute"', '"sideways"'), "representation", 'and is "sideways"'),
     "digest": (('sha256 = "', 'sha256 = "x'), "sha256", "64 hexadecimal digits"),
     "unknown stream": (
         ("stream:block.velocity", "stream:block.speed"),

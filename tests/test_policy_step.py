@@ -252,7 +252,7 @@ def policy(folder, nodes, *changes, seed=0):
     path = write_model(folder, nodes, *changes)
     robot, card = load_robot(write_robot(folder)), load_card(path)
     made = Session(path, card, (CPU,))
-    return PolicyStep(card, made, Execution.of(robot, card.chunk.step_ms * MS), seed), made
+    return PolicyStep(card, made, Execution.of(robot, card.chunk.step_ns), seed), made
 
 
 def observation(ahead=(), command=((0.3, 0, 0), (0.01, 0, 0))):

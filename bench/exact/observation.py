@@ -89,7 +89,7 @@ class ObservationPath:
             streams = pose_inputs(robot, self._made[Writer.SIM], segments.SIM_POSE)
         self.observer = Observer(states, streams, 1000 * MS, self._forecast)
         self._session = _Session(card)
-        execution = Execution.of(robot, card.chunk.step_ms * MS)
+        execution = Execution.of(robot, card.chunk.step_ns)
         with mock.patch.object(step, "TensorInput", self._input):
             self.step = PolicyStep(card, cast(Session, self._session), execution)
         self._now_ns = NOW_NS

@@ -45,6 +45,7 @@ class SpoiledStep(PolicyStep):
 
     def __init__(self, step: PolicyStep, session: Session, seed: int, defect: Callable[[], str]) -> None:
         super().__init__(step.card, session, step.execution, seed)
+        self._session = session
         self._defect = defect
         self._rng = np.random.default_rng(0)
         self._kept: NDArray[np.float32] | None = None

@@ -77,7 +77,7 @@ class DirectStep:
 
     def __init__(self, card: PolicyCard, session: Session) -> None:
         self._session, self._values = session, values_for(card)
-        self._step_ns = card.chunk.step_ms * 1_000_000
+        self._step_ns = card.chunk.step_ns
 
     def ahead_ns(self, delay_ns: int) -> tuple[int, ...]:
         """It freezes nothing."""
@@ -266,7 +266,7 @@ class Pair:
 
 def execution_for(card: PolicyCard, robot: RobotConfig | None) -> Execution:
     """As the robot file says, or as the shipped one does for a model without a robot."""
-    step_ns = card.chunk.step_ms * 1_000_000
+    step_ns = card.chunk.step_ns
     if robot is not None:
         return Execution.of(robot, step_ns)
     return Execution(

@@ -48,7 +48,7 @@ def _policy_line(report: CheckReport) -> str:
         return "policy: none, the robot follows a planner's chunks"
     if card is None:
         return f"policy: {policy.model} cannot be used, see below"
-    chunk = f"{card.chunk.steps} steps of {card.chunk.step_ms} ms"
+    chunk = f"{card.chunk.steps} steps of {card.chunk.step_ms:g} ms"
     digest = (card.sha256 or "")[:12]
     return f"policy {card.name} {card.version}: {policy.hz} Hz, chunks of {chunk}, sha256 {digest}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -106,8 +107,8 @@ def _stream_problems(card: PolicyCard, robot: RobotConfig) -> list[Problem]:
 def _time_problems(card: PolicyCard, robot: RobotConfig) -> list[Problem]:
     if robot.policy is None or card.chunk.duration_ms * robot.policy.hz >= 1000:
         return []
-    said = f"is {robot.policy.hz}: a chunk of {card.chunk.duration_ms} ms ends before the next one comes"
-    least = -(-1000 // card.chunk.duration_ms)
+    said = f"is {robot.policy.hz}: a chunk of {card.chunk.duration_ms:g} ms ends before the next one comes"
+    least = math.ceil(1000 / card.chunk.duration_ms)
     return [Problem("policy.hz", said, f"run this policy at {least} Hz or more")]
 
 

@@ -19,9 +19,11 @@ FILE_PATTERN = r"^/.+$"
 PROVIDER_PATTERN = r"^\w+ExecutionProvider$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 STREAM_PATTERN = (
-    r"^(joint_position|joint_velocity|command|prefix|mask|noise"
-    r"|stream:[a-z][a-z0-9_]*\.(position|yaw|velocity))$"
+    r"^(joint_position|joint_velocity|joint_offset|joint_load|command|prefix|mask|noise|last_action|chunk_index"
+    r"|stream:[a-z][a-z0-9_]*\.(position|yaw|velocity|orientation|angular_velocity|acceleration|gravity)"
+    r"|camera:[a-z][a-z0-9_]*|goal:(text|embedding|latent|waypoint|twist)|recurrent:.{1,200})$"
 )
+FILE_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 
 PATTERNS = {
     NAME_PATTERN: "must be small letters, digits and underscores, with a letter first",
@@ -30,6 +32,8 @@ PATTERNS = {
     PROVIDER_PATTERN: "must be a name that ends in ExecutionProvider",
     SHA256_PATTERN: "must be 64 hexadecimal digits in small letters",
     STREAM_PATTERN: "must be the name of a stream",
+    STREAM_PATTERN.replace("^(", "^(|", 1): "must be the name of a stream",
+    FILE_NAME_PATTERN: "must be a file name without a folder",
 }
 """What each form that a string may have is called in an error."""
 

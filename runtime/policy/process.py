@@ -65,7 +65,7 @@ class PolicyProcess:
         card = load_card(model)
         self._session = Session(model, card, robot.policy.providers, robot.policy.allow_provider_fallback)
         self._step = PolicyStep(
-            card, self._session, Execution.of(robot, card.chunk.step_ms * 1_000_000), wiring.seed
+            card, self._session, Execution.of(robot, card.chunk.step_ns), wiring.seed, model.parent
         )
         self._period_ns = robot.policy.period_ns
         own = wiring.attach(Writer.POLICY)

@@ -63,6 +63,7 @@ class Session:
             self.inputs[tensor.name] = buffer
             self._binding.bind_input(tensor.name, "cpu", 0, np.float32, tensor.shape, buffer.ctypes.data)
         self.output: NDArray[np.float32] = np.zeros(card.output.shape, np.float32)
+        self.outputs = {card.output.name: self.output}
         self._binding.bind_output(
             card.output.name, "cpu", 0, np.float32, card.output.shape, self.output.ctypes.data
         )

@@ -1,7 +1,7 @@
-"""The policy card: what a model eats, what it answers, and for which joints.
+"""The policy card as a whole, and where it is read from.
 
 The card is a TOML beside the model (``cartpick.onnx`` has ``cartpick.card.toml``), or JSON in the model's
-metadata under ``CARD_KEY``, which only the policy process reads. Nothing here needs onnxruntime.
+metadata under ``CARD_KEY``.
 """
 
 from __future__ import annotations
@@ -12,91 +12,29 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from spinal.runtime.config.card.actions import (
+    MIN_STEPS,
+    CardJoint,
+    CardOutput,
+    ChunkShape,
+    PoseSpec,
+    PrefixConditioning,
+    Recurrent,
+    Representation,
+)
+from spinal.runtime.config.card.decoders import ChunkDecoder, DecoderSettings
+from spinal.runtime.config.card.inputs import FIELD_SIZES, FIELD_UNITS, JOINT_STREAMS, CardInput
 from spinal.runtime.config.cross import row_label
 from spinal.runtime.config.load import read_toml
 from spinal.runtime.config.model_file import inspect_model
-from spinal.runtime.config.section import SHA256_PATTERN, STREAM_PATTERN, Name, Section, refuse
+from spinal.runtime.config.section import SHA256_PATTERN, Name, Section, refuse
 from spinal.runtime.config.words import problems_of
 from spinal.runtime.errors import ConfigError, Problem
 
 CARD_KEY = "spinal.card"
 """Key of the card in an ONNX file's metadata."""
-
-MIN_STEPS, MAX_STEPS = 4, 127
-"""What a spline can be fitted through, and what a trajectory carries beside its first waypoint, the pose that
-is commanded at the observation (SP_MAX_WAYPOINTS)."""
-
-Shape = Annotated[tuple[Annotated[int, Field(ge=1, le=65536)], ...], Field(strict=False, min_length=1)]
-
-# stream -> unit. "joint" is each joint's own unit (rad or m), "1" is a number without unit.
-_JOINT_UNITS = {
-    "joint_position": "joint",
-    "joint_velocity": "joint/s",
-    "command": "joint",
-    "prefix": "joint",
-    "mask": "1",
-    "noise": "1",
-}
-_FIELD_UNITS = {"position": "m", "yaw": "rad", "velocity": "m/s"}
-_FIELD_SIZES = {"position": 3, "yaw": 1, "velocity": 3}
-
-
-class ChunkShape(Section):
-    """How long a chunk is: ``steps`` actions, ``step_ms`` apart."""
-
-    steps: int = Field(
-        ge=MIN_STEPS, le=MAX_STEPS, description=f"actions of a chunk, {MIN_STEPS} to {MAX_STEPS}"
-    )
-    step_ms: int = Field(ge=1, le=1000, description="time between two actions of a chunk, in ms")
-
-    @property
-    def duration_ms(self) -> int:
-        """Milliseconds from the first action to the last."""
-        return (self.steps - 1) * self.step_ms
-
-
-class CardJoint(Section):
-    """One action channel, in the model's order."""
-
-    name: Name = Field(description="the joint's name, as the robot file calls it")
-    kind: Literal["arm", "gripper"] = Field(description='"arm" or "gripper"')
-    unit: Literal["rad", "m"] = Field(description="the unit of the model's numbers for it: rad or m")
-
-
-class CardInput(Section):
-    """One input tensor of the model (float32) and the stream that fills it."""
-
-    name: str = Field(min_length=1, max_length=200, description="the tensor's name in the model")
-    stream: str = Field(
-        pattern=STREAM_PATTERN,
-        description="what fills it: joint_position, joint_velocity, command, prefix, mask, noise, or"
-        " stream:NAME.position, stream:NAME.yaw, stream:NAME.velocity",
-    )
-    shape: Shape = Field(description="the tensor's shape with its batch of 1, e.g. [1, 6]")
-    unit: Literal["joint", "joint/s", "m", "m/s", "rad", "1"] = Field(
-        description='the unit of its numbers: "joint" is each joint\'s own, "1" is none'
-    )
-
-    @property
-    def sensor(self) -> tuple[str, str] | None:
-        """(stream, field) when a sensor fills the tensor, e.g. ("block", "yaw"); None otherwise."""
-        if not self.stream.startswith("stream:"):
-            return None
-        name, _, field = self.stream.removeprefix("stream:").partition(".")
-        return name, field
-
-
-class CardOutput(Section):
-    """The output tensor that holds the chunk."""
-
-    name: str = Field(min_length=1, max_length=200, description="the tensor's name in the model")
-    shape: Shape = Field(description="the tensor's shape: [1, chunk.steps, number of joints]")
-
-
-class PrefixConditioning(Section):
-    """How much of the chunk under way the model was trained to continue."""
-
-    max_steps: int = Field(ge=0, le=MAX_STEPS, description="the longest prefix the model was trained with")
+FITTED = ("chunk", "ensemble", "fast", "bins", "vq", "flow", "diffusion", "other")
+"""Decoders whose actions a spline is fitted through."""
 
 
 class PolicyCard(Section):
@@ -109,19 +47,40 @@ class PolicyCard(Section):
         default=None, description="the SHA-256 of the model file, as sha256sum prints it"
     )
     robot: Name | None = Field(default=None, description="the embodiment that the policy was trained for")
-    representation: Literal["absolute"] = Field(description='what an action is: "absolute" joint targets')
+    engine: Name = Field(
+        default="onnxruntime",
+        description="what runs the model: onnxruntime, or a process that [policy.engines] of the robot file names",
+    )
+    inference_ms: float | None = Field(
+        default=None,
+        gt=0,
+        le=60_000,
+        description="what an inference takes where it was measured; ten times is a fault",
+    )
+    representation: Representation = Field(
+        description='what an action is: "absolute" targets, "relative" to the state at the observation,'
+        ' "delta" from action to action, "velocity", or "pose" of a link'
+    )
+    relative_to: Literal["measured", "command"] = Field(
+        default="measured", description="what relative actions are added to: measured or command"
+    )
     noise: Literal["zero", "normal"] = Field(
         default="zero", description='what fills a noise input: "zero", or "normal" draws'
     )
     chunk: ChunkShape = Field(description="how long a chunk is")
+    decoder: DecoderSettings = Field(default=ChunkDecoder(), description="how an answer becomes actions")
     prefix: PrefixConditioning = Field(
         default=PrefixConditioning(max_steps=0), description="which prefixes the model was trained with"
     )
+    pose: PoseSpec | None = Field(default=None, description='for representation = "pose"')
     joints: Annotated[tuple[CardJoint, ...], Field(strict=False)] = Field(
-        min_length=1, description="the action channels, in the model's order"
+        min_length=1, description="the action channels that are joints, in the model's order"
     )
     inputs: Annotated[tuple[CardInput, ...], Field(strict=False)] = Field(
         min_length=1, description="the model's input tensors"
+    )
+    recurrent: Annotated[tuple[Recurrent, ...], Field(strict=False)] = Field(
+        default=(), description="outputs that are inputs of the next step"
     )
     output: CardOutput = Field(description="the tensor that holds the chunk")
 
@@ -129,6 +88,14 @@ class PolicyCard(Section):
     def _consistent(self) -> Self:
         refuse([*_input_problems(self), *_output_problems(self), *_prefix_problems(self)])
         return self
+
+    @property
+    def channels(self) -> int:
+        """Numbers of an action."""
+        if self.pose is None:
+            return len(self.joints)
+        sizes = {"6d": 6, "rotation_vector": 3, "euler_xyz": 3, "none": 0}
+        return 3 + sizes.get(self.pose.rotation, 4) + sum(joint.kind == "gripper" for joint in self.joints)
 
 
 def card_path(model: str | Path) -> Path:
@@ -188,37 +155,55 @@ def _input_problems(card: PolicyCard) -> list[Problem]:
         if first.setdefault(tensor.name, index) != index:
             hint = "a tensor stands here once"
             problems.append(Problem(f"{path}.name", f"is also inputs[{first[tensor.name]}]", hint))
+        if tensor.parts:
+            continue
         shape, unit = _expected(tensor, card)
-        if tensor.shape != shape:
+        if shape is not None and tensor.shape != shape:
             said = f"must be {list(shape)} for {tensor.stream}, and is {list(tensor.shape)}"
             problems.append(Problem(f"{path}.shape", said, "joints, chunk.steps and stream give the shape"))
-        if tensor.unit != unit:
+        if unit is not None and tensor.unit != unit:
             said = f'must be "{unit}" for {tensor.stream}, and is "{tensor.unit}"'
-            problems.append(
-                Problem(f"{path}.unit", said, "scale inside the model: streams have one unit each")
-            )
+            problems.append(Problem(f"{path}.unit", said, "streams have one unit each"))
     return problems
 
 
-def _expected(tensor: CardInput, card: PolicyCard) -> tuple[tuple[int, ...], str]:
-    steps, joints = card.chunk.steps, len(card.joints)
+def _expected(tensor: CardInput, card: PolicyCard) -> tuple[tuple[int, ...] | None, str | None]:
+    """Shape and unit of what its stream fills; None where any will do."""
+    steps, joints = card.chunk.steps, len(tensor.joints or card.joints)
+    past = (1,) if tensor.history == 1 else (1, tensor.history)
     if tensor.sensor:
         field = tensor.sensor[1]
-        return (1, _FIELD_SIZES[field]), _FIELD_UNITS[field]
-    shape: tuple[int, ...] = (1, joints)
+        return (*past, FIELD_SIZES[field]), FIELD_UNITS[field]
     if tensor.stream in ("prefix", "noise"):
-        shape = (1, steps, joints)
-    elif tensor.stream == "mask":
-        shape = (1, steps)
-    return shape, _JOINT_UNITS[tensor.stream]
+        return (1, steps, card.channels), "joint" if tensor.stream == "prefix" else "1"
+    if tensor.stream == "mask":
+        return (1, steps), "1"
+    if tensor.stream in JOINT_STREAMS:
+        return (*past, joints), JOINT_STREAMS[tensor.stream]
+    return None, None
 
 
 def _output_problems(card: PolicyCard) -> list[Problem]:
-    shape = (1, card.chunk.steps, len(card.joints))
-    if card.output.shape == shape:
-        return []
-    said = f"must be {list(shape)}, and is {list(card.output.shape)}"
-    return [Problem("output.shape", said, "it is [1, chunk.steps, number of joints]")]
+    problems = []
+    if (card.representation == "pose") != (card.pose is not None):
+        hint = 'representation = "pose" and the table [pose] belong together'
+        problems.append(Problem("pose", "is missing" if card.pose is None else "is not used", hint))
+    if card.decoder.kind in FITTED and card.chunk.steps - card.chunk.first < MIN_STEPS:
+        said = (
+            f"must leave {MIN_STEPS} actions, and {card.chunk.steps} less first = {card.chunk.first} do not"
+        )
+        problems.append(
+            Problem(
+                "chunk.steps",
+                said,
+                "a spline is fitted through them; a policy of single actions repeats its action",
+            )
+        )
+    shape = (1, card.chunk.steps, card.channels)
+    if card.decoder.kind in ("chunk", "ensemble") and card.output.shape != shape:
+        said = f"must be {list(shape)}, and is {list(card.output.shape)}"
+        problems.append(Problem("output.shape", said, "it is [1, chunk.steps, number of joints]"))
+    return problems
 
 
 def _prefix_problems(card: PolicyCard) -> list[Problem]:
