@@ -52,6 +52,9 @@ COMMANDS = {
     "plan": Command(
         "spinal.runtime.cli.plan", "a planner's hand tool: pick, pause, go on, stop, relax, arm, speed, watch"
     ),
+    "policy": Command(
+        "spinal.runtime.cli.policy", "look at a model and its card, check them, bring models from elsewhere"
+    ),
     "bench": Command("spinal.bench.command", "measure latency and smoothness; the release gate"),
     "faults": Command(
         "spinal.bench.faults.command", "kill, starve and garble the simulated robot; see what its arm does"
