@@ -22,7 +22,13 @@ from spinal.runtime.config.card.actions import (
     Recurrent,
     Representation,
 )
-from spinal.runtime.config.card.decoders import ChunkDecoder, DecoderSettings
+from spinal.runtime.config.card.decoders import (
+    ChunkDecoder,
+    DecoderSettings,
+    DiffusionDecoder,
+    FlowDecoder,
+    GraphFile,
+)
 from spinal.runtime.config.card.inputs import FIELD_SIZES, FIELD_UNITS, JOINT_STREAMS, CardInput
 from spinal.runtime.config.cross import row_label
 from spinal.runtime.config.load import read_toml
@@ -96,6 +102,21 @@ class PolicyCard(Section):
             return len(self.joints)
         sizes = {"6d": 6, "rotation_vector": 3, "euler_xyz": 3, "none": 0}
         return 3 + sizes.get(self.pose.rotation, 4) + sum(joint.kind == "gripper" for joint in self.joints)
+
+    @property
+    def filled_by_head(self) -> frozenset[str]:
+        """Inputs of the model that a looped head fills itself; no stream does, whatever ``inputs`` says of them."""
+        match self.decoder:
+            case FlowDecoder(x=x, time=time, error=error):
+                return frozenset((x, time) if error is None else (x, time, error))
+            case DiffusionDecoder(x=x, time=time):
+                return frozenset((x, time))
+        return frozenset()
+
+    @property
+    def encoder(self) -> GraphFile | None:
+        """The graph that runs once an observation, before the steps of a looped head."""
+        return self.decoder.encoder if isinstance(self.decoder, FlowDecoder | DiffusionDecoder) else None
 
 
 def card_path(model: str | Path) -> Path:
