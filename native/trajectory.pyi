@@ -8,6 +8,8 @@ from spinal.native.shared import Mailbox
 
 MAX_JOINTS: int
 MAX_WAYPOINTS: int
+MAX_DEGREE: int
+MAX_CONTROLS: int
 LARGEST_BYTES: int
 
 Rows = NDArray[np.float64]
@@ -31,6 +33,12 @@ class Head(Protocol):
     def blend_max_ns(self) -> int: ...
     @property
     def blend_share(self) -> float: ...
+    @property
+    def degree(self) -> int: ...
+    @property
+    def controls(self) -> Rows | None: ...
+
+def judge(message: NDArray[np.uint8], joint_count: int, now_ns: int) -> int: ...
 
 class TrajectoryWriter:
     def __init__(self, mailbox: Mailbox) -> None: ...

@@ -3,22 +3,35 @@
 
 import numpy as np
 
+from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from spinal.native.shared cimport Mailbox, sp_mailbox_begin, sp_mailbox_commit, sp_mailbox_latest
 
 MAX_JOINTS = SP_MAX_JOINTS
 MAX_WAYPOINTS = SP_MAX_WAYPOINTS
+MAX_DEGREE = SP_MAX_DEGREE
+MAX_CONTROLS = SP_MAX_CONTROLS
 LARGEST_BYTES = sizeof(sp_trajectory)
 
 
 cdef int fill(sp_trajectory *path, uint64_t number, head, const double[:, ::1] position,
               const double[:, ::1] curvature) except -1:
-    cdef Py_ssize_t waypoints = position.shape[0], joints = position.shape[1], k, j
+    cdef Py_ssize_t waypoints = position.shape[0], joints = position.shape[1], controls = 0, k, j
+    cdef int degree = head.degree
+    cdef const double[:, ::1] behind = curvature
     if not (2 <= waypoints <= SP_MAX_WAYPOINTS and 1 <= joints <= SP_MAX_JOINTS):
         raise ValueError(f"a trajectory of {waypoints} waypoints and {joints} joints does not fit "
                          f"({SP_MAX_WAYPOINTS} and {SP_MAX_JOINTS} at most, 2 waypoints at least)")
-    if curvature.shape[0] != waypoints or curvature.shape[1] != joints:
+    if degree:
+        behind = head.controls
+        controls = behind.shape[0]
+        if not (1 <= degree <= SP_MAX_DEGREE and degree < controls <= SP_MAX_CONTROLS and behind.shape[1] == joints):
+            raise ValueError(f"a B-spline of degree {degree} with {controls} control points for {behind.shape[1]} of "
+                             f"{joints} joints does not fit (degree 1 to {SP_MAX_DEGREE}, "
+                             f"more points than that, {SP_MAX_CONTROLS} at most)")
+    elif behind.shape[0] != waypoints or behind.shape[1] != joints:
         raise ValueError("curvature has another shape than position")
     path.id = number
     path.observation_stamp_ns = head.observation_stamp_ns
@@ -32,11 +45,31 @@ cdef int fill(sp_trajectory *path, uint64_t number, head, const double[:, ::1] p
     path.blend_share = head.blend_share
     path.waypoint_count = <int32_t>waypoints
     path.joint_count = <int32_t>joints
+    path.kind = SP_PATH_BSPLINE if degree else SP_PATH_CUBIC
+    path.degree = degree
+    path.control_count = <int32_t>controls
     for k in range(waypoints):
         for j in range(joints):
             path.values[k * joints + j] = position[k, j]
-            path.values[(waypoints + k) * joints + j] = curvature[k, j]
+    for k in range(behind.shape[0]):
+        for j in range(joints):
+            path.values[(waypoints + k) * joints + j] = behind[k, j]
     return 0
+
+
+def judge(const uint8_t[::1] message not None, int joint_count, int64_t now_ns):
+    """0 when a mailbox's ``message`` may be executed, else the reason (SP_TRAJECTORY_* in core/trajectory.h).
+
+    As the tick judges it: the counts of its head first, before as much as they say is looked at.
+    """
+    cdef sp_trajectory *path = <sp_trajectory *>calloc(1, sizeof(sp_trajectory))
+    if path == NULL:
+        raise MemoryError()
+    try:
+        memcpy(path, &message[0], min(<size_t>message.shape[0], sizeof(sp_trajectory)))
+        return sp_trajectory_check(path, joint_count, now_ns)
+    finally:
+        free(path)
 
 
 cdef class TrajectoryWriter:
@@ -50,7 +83,9 @@ cdef class TrajectoryWriter:
         self.mailbox = mailbox
 
     def publish(self, head, const double[:, ::1] position not None, const double[:, ::1] curvature not None):
-        """``head``: a TrajectoryHead; ``position`` and ``curvature`` (second derivative): [waypoint, joint].
+        """``head``: a Trajectory; ``position`` and ``curvature`` (second derivative): [waypoint, joint].
+
+        Where the head says a degree, its control points move the arm, and ``curvature`` is not looked at.
 
         Returns the trajectory's number. Raises ValueError when it does not fit.
         """

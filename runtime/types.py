@@ -88,6 +88,20 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class Spline:
+    """A clamped uniform B-spline over a chunk: knots [0]*p ++ linspace(0, 1, N-p+1) ++ [1]*p.
+
+    It ends with the chunk's last action. A gripper's column is not read: grippers are steps.
+    """
+
+    degree: int
+    """1 to 5 for what is to be executed as it is."""
+    controls: Array
+    """[control point, channel], in the numbers of the actions that it comes with."""
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
     """What a policy answered: actions with absolute times, and what they answer."""
 
@@ -103,11 +117,18 @@ class Chunk:
     decoder: str
     under_way: Trajectory | None = None
     """What it replaces; see Observation."""
+    spline: Spline | None = None
+    """The answer itself, where it was a spline of joint targets: executed as it is, with nothing fitted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """Timed waypoints for the tick: a cubic spline per arm joint, steps for grippers."""
+    """Timed waypoints for the tick: a spline per arm joint, steps for grippers.
+
+    The spline is the cubic that ``position`` and ``curvature`` are of; with a ``degree`` it is the clamped uniform
+    B-spline of ``controls`` between the same ends. ``position`` then says where it is at each waypoint, for those
+    who look ahead, and where the grippers are; ``curvature`` is empty.
+    """
 
     observation_stamp_ns: int
     sensor_stamp_ns: int
@@ -122,6 +143,10 @@ class Trajectory:
     """[waypoint, joint]"""
     curvature: Array
     """[waypoint, joint]: second derivative of the spline at the waypoint."""
+    degree: int = 0
+    """0: a cubic; 1 to 5: a B-spline of that degree."""
+    controls: Array | None = None
+    """[control point, joint] of a B-spline: knots [0]*p ++ linspace(0, 1, N-p+1) ++ [1]*p over the whole."""
 
     @property
     def end_ns(self) -> int:

@@ -27,6 +27,7 @@ from spinal.runtime.policy.delay import COLD_RUNS, WINDOW, DelayMeter
 from spinal.runtime.policy.observe import Observer
 from spinal.runtime.policy.session import WARM_UP_RUNS, Session
 from spinal.runtime.policy.step import Execution, PolicyStep
+from spinal.runtime.trajectory.interpolation import Smooth
 from spinal.runtime.types import Chunk, Observation
 
 Row = NDArray[np.int64]
@@ -271,8 +272,7 @@ def execution_for(card: PolicyCard, robot: RobotConfig | None) -> Execution:
         return Execution.of(robot, step_ns)
     return Execution(
         step_ns=step_ns,
-        smoothing=0.02,
-        seam_smoothing=200.0,
+        interpolation=Smooth(0.02, 200.0),
         blend_min_ns=60_000_000,
         blend_max_ns=160_000_000,
         blend_share=0.5,

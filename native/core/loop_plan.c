@@ -24,9 +24,8 @@ void sp_loop_receive(sp_loop *loop, int64_t tick_ns)
     if (!sp_mailbox_read(box, newest, path, offsetof(sp_trajectory, values)))
         return; /* overtaken by a newer one: next tick */
     int reason = SP_TRAJECTORY_BAD_SHAPE;
-    if (path->joint_count == loop->config.joint_count && path->waypoint_count >= 2 &&
-        path->waypoint_count <= SP_MAX_WAYPOINTS) {
-        if (!sp_mailbox_read(box, newest, path, sp_trajectory_bytes(path->waypoint_count, path->joint_count)))
+    if (sp_trajectory_fits(path, loop->config.joint_count)) {
+        if (!sp_mailbox_read(box, newest, path, sp_trajectory_bytes(path)))
             return;
         reason = sp_trajectory_check(path, loop->config.joint_count, tick_ns);
     }

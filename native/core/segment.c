@@ -15,7 +15,7 @@ uint64_t sp_layout_hash(void)
         sizeof(sp_order),          sizeof(sp_mailbox),      sizeof(sp_ring),
         sizeof(sp_command),        sizeof(sp_transition),   sizeof(sp_health),
         offsetof(sp_state, joints), offsetof(sp_trajectory, values), offsetof(sp_loop_stats, late),
-        SP_MAX_JOINTS,             SP_MAX_WAYPOINTS,
+        SP_MAX_JOINTS,             SP_MAX_WAYPOINTS,        SP_MAX_CONTROLS,
     };
     uint64_t hash = 0xcbf29ce484222325ULL;
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)

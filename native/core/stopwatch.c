@@ -66,7 +66,7 @@ static void record(sp_stopwatch *watch)
 
 static void read_mailbox(sp_stopwatch *watch)
 {
-    size_t bytes = sp_trajectory_bytes(watch->active.path.waypoint_count, watch->joint_count);
+    size_t bytes = sp_trajectory_bytes(&watch->active.path);
     watch->sink += (double)sp_mailbox_read_latest(watch->box, &watch->copy, bytes);
 }
 

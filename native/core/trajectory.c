@@ -6,9 +6,26 @@
 #define NS 1e-9
 #define BLENDS 64
 
-size_t sp_trajectory_bytes(int waypoint_count, int joint_count)
+int sp_trajectory_fits(const sp_trajectory *path, int joint_count)
 {
-    return offsetof(sp_trajectory, values) + sizeof(double) * 2 * (size_t)waypoint_count * (size_t)joint_count;
+    if (path->joint_count != joint_count || path->waypoint_count < 2 || path->waypoint_count > SP_MAX_WAYPOINTS)
+        return 0;
+    if (path->kind == SP_PATH_CUBIC)
+        return 1;
+    return path->kind == SP_PATH_BSPLINE && path->degree >= 1 && path->degree <= SP_MAX_DEGREE &&
+           path->control_count > path->degree && path->control_count <= SP_MAX_CONTROLS;
+}
+
+/* How many values there are: waypoints, and behind them what belongs to the kind. */
+static int value_count(const sp_trajectory *path)
+{
+    int behind = path->kind == SP_PATH_BSPLINE ? path->control_count : path->waypoint_count;
+    return (path->waypoint_count + behind) * path->joint_count;
+}
+
+size_t sp_trajectory_bytes(const sp_trajectory *path)
+{
+    return offsetof(sp_trajectory, values) + sizeof(double) * (size_t)value_count(path);
 }
 
 int64_t sp_trajectory_end_ns(const sp_trajectory *path)
@@ -18,8 +35,7 @@ int64_t sp_trajectory_end_ns(const sp_trajectory *path)
 
 int sp_trajectory_check(const sp_trajectory *path, int joint_count, int64_t now_ns)
 {
-    if (path->joint_count != joint_count || path->waypoint_count < 2 ||
-        path->waypoint_count > SP_MAX_WAYPOINTS || path->step_ns < 1000000 || path->step_ns > 1000000000 ||
+    if (!sp_trajectory_fits(path, joint_count) || path->step_ns < 1000000 || path->step_ns > 1000000000 ||
         path->fresh_for_ns <= 0 || path->blend_min_ns < 0 || path->blend_max_ns < path->blend_min_ns ||
         path->blend_max_ns > 10000000000 || !(path->blend_share > 0 && path->blend_share <= 1) ||
         path->origin_ns < 0 || path->observation_stamp_ns < 0)
@@ -30,15 +46,50 @@ int sp_trajectory_check(const sp_trajectory *path, int joint_count, int64_t now_
         return SP_TRAJECTORY_FUTURE;
     if (sp_trajectory_end_ns(path) <= now_ns)
         return SP_TRAJECTORY_STALE;
-    int values = 2 * path->waypoint_count * path->joint_count;
+    int values = value_count(path);
     for (int i = 0; i < values; i++)
         if (!isfinite(path->values[i]))
             return SP_TRAJECTORY_NOT_FINITE;
     return SP_TRAJECTORY_OK;
 }
 
+/* De Boor's triangle over the degree + 1 control points of one span (C. de Boor, "A Practical Guide to Splines",
+ * ch. X). Knots are counted in spans: whole numbers from 0 to `spans`, each end degree + 1 times, so the width of
+ * what a row divides by is a whole number up to the degree. Of a row of two the difference is the velocity, of a
+ * row of three the second difference is the acceleration. */
+static sp_motion bspline(const sp_trajectory *path, int joint, int64_t t_ns)
+{
+    static const double per[SP_MAX_DEGREE + 1] = {0, 1, 1.0 / 2, 1.0 / 3, 1.0 / 4, 1.0 / 5};
+    int n = path->joint_count, degree = path->degree, spans = path->control_count - degree;
+    double duration = (double)((path->waypoint_count - 1) * path->step_ns), rate = spans / (duration * NS);
+    double x = (double)(t_ns - path->origin_ns) / duration * spans;
+    int span = x < 1 ? 0 : x < spans - 1 ? (int)x : spans - 1;
+    double d[SP_MAX_DEGREE + 1] = {0}, slope = 0, bend = 0;
+    const double *control = path->values + (path->waypoint_count + span) * n + joint;
+    for (int j = 0; j <= degree; j++)
+        d[j] = control[j * n];
+    for (int row = 1; row <= degree; row++) {
+        if (row == degree)
+            slope = d[degree] - d[degree - 1];
+        if (row == degree - 1) {
+            int before = span > 0 ? span - 1 : 0, behind = span + 2 < spans ? span + 2 : spans;
+            bend = (d[degree] - d[degree - 1]) * per[behind - span] -
+                   (d[degree - 1] - d[degree - 2]) * per[span + 1 - before];
+        }
+        for (int j = degree; j >= row; j--) {
+            int low = span + j - degree, high = span + j + 1 - row;
+            low = low > 0 ? low : 0;
+            high = high < spans ? high : spans;
+            d[j] = d[j - 1] + (x - low) * per[high - low] * (d[j] - d[j - 1]);
+        }
+    }
+    return (sp_motion){d[degree], degree * slope * rate, degree * (degree - 1) * bend * rate * rate};
+}
+
 sp_motion sp_trajectory_spline(const sp_trajectory *path, int joint, int64_t t_ns)
 {
+    if (path->kind == SP_PATH_BSPLINE)
+        return bspline(path, joint, t_ns);
     int64_t since_ns = t_ns - path->origin_ns;
     int segment = since_ns < 0 ? 0 : (int)(since_ns / path->step_ns);
     if (segment > path->waypoint_count - 2)

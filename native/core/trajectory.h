@@ -3,8 +3,10 @@
  * Why native: the hand-off starts from the limiter's last commanded motion, which only the tick knows at the
  * instant of the switch; sampling runs in every tick.
  *
- * A trajectory is a cubic spline per arm joint: values and second derivatives at equally spaced knots, so it
- * has the full bandwidth of the chunk. At the switch, the mismatch between the commanded motion and the new
+ * A trajectory is one of two kinds of spline for the arm joints. Cubic: values and second derivatives at equally
+ * spaced waypoints, so it has the full bandwidth of the chunk. B-spline: clamped and uniform, degree 1 to 5, by its
+ * control points, as a decoder answered with them (BEAST, arXiv 2506.06072): nothing is sampled anew. Below degree 3
+ * it has corners of its own between control points; the hand-off is the same. At the switch, the mismatch between the commanded motion and the new
  * spline in position, velocity and acceleration decays as a quintic over a blend time, so the sum is twice
  * continuously differentiable whatever the decoder, the delay or the boundary. The blend time is as short as
  * a share of the limits allows. Gripper channels are steps: no spline, no blend.
@@ -21,6 +23,10 @@
 
 #define SP_MAX_JOINTS 64
 #define SP_MAX_WAYPOINTS 128
+#define SP_MAX_DEGREE 5
+#define SP_MAX_CONTROLS (SP_MAX_WAYPOINTS - 1 + SP_MAX_DEGREE) /* a span between any two waypoints */
+
+typedef enum { SP_PATH_CUBIC = 0, SP_PATH_BSPLINE = 1 } sp_path_kind;
 
 /* How a chunk crosses from the policy to the tick. All instants CLOCK_MONOTONIC. */
 typedef struct sp_trajectory {
@@ -35,9 +41,15 @@ typedef struct sp_trajectory {
     int64_t blend_max_ns;
     int32_t waypoint_count; /* 2 to SP_MAX_WAYPOINTS */
     int32_t joint_count;
+    int32_t kind;          /* sp_path_kind */
+    int32_t degree;        /* of a B-spline, 1 to SP_MAX_DEGREE */
+    int32_t control_count; /* of a B-spline, degree + 1 to SP_MAX_CONTROLS; from waypoint 0 to the last */
+    int32_t spare;
     double blend_share; /* of acceleration and jerk limits that the blend may use, 0 to 1 */
-    /* position[waypoint * joint_count + joint], then as many second derivatives (gripper: unused). */
-    double values[2 * SP_MAX_WAYPOINTS * SP_MAX_JOINTS];
+    /* position[waypoint * joint_count + joint], then as many second derivatives of a cubic, or
+     * control[control * joint_count + joint] of a B-spline. A gripper has its positions alone; the others' are
+     * not read beside control points. */
+    double values[(SP_MAX_WAYPOINTS + SP_MAX_CONTROLS) * SP_MAX_JOINTS];
 } sp_trajectory;
 
 typedef enum { SP_JOINT_ARM = 0, SP_JOINT_GRIPPER = 1 } sp_joint_kind;
@@ -58,8 +70,12 @@ enum {
     SP_TRAJECTORY_FUTURE = 4,
 };
 
-/* Bytes of a trajectory that are in use. */
-size_t sp_trajectory_bytes(int waypoint_count, int joint_count);
+/* Whether the head's counts are those of a path for `joint_count` joints that fits: what says how much there is to
+ * copy. */
+int sp_trajectory_fits(const sp_trajectory *path, int joint_count);
+
+/* Bytes in use of a trajectory that fits. */
+size_t sp_trajectory_bytes(const sp_trajectory *path);
 
 /* Whether `path` may be executed by a robot of `joint_count` joints at `now_ns`. */
 int sp_trajectory_check(const sp_trajectory *path, int joint_count, int64_t now_ns);

@@ -102,6 +102,11 @@ class ExecutionSettings(Section):
         le=1,
         description="the share of acceleration and jerk limits that a blend may use, up to 1",
     )
+    interpolation: Literal["smooth", "cubic", "quintic", "ruckig"] = Field(
+        default="smooth",
+        description="the way from a chunk to a spline: smooth takes its jitter out and smooths the seam, cubic and"
+        " quintic go through every action, ruckig follows inside blend_share of acceleration and jerk limits",
+    )
     max_age_periods: int = Field(
         default=3,
         ge=1,

@@ -15,20 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinal.runtime.config.card import PolicyCard
+from spinal.runtime.types import Spline
+
+__all__ = ["Answer", "Decoded", "Decoder", "DecoderFactory", "Spline"]
 
 Array = NDArray[np.float64]
 Answer = Mapping[str, NDArray[Any]]
 """The model's output tensors by name. They are the engine's own buffers: valid until it runs again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Spline:
-    """A clamped uniform B-spline over a chunk: knots [0]*p ++ linspace(0, 1, N-p+1) ++ [1]*p."""
-
-    degree: int
-    controls: Array
-    """[control point, channel], in the model's own numbers."""
-    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spinal.native import clock
 from spinal.runtime.config.card import PolicyCard
@@ -21,7 +22,7 @@ from spinal.runtime.policy.engine import Engine
 from spinal.runtime.policy.execution import Execution
 from spinal.runtime.policy.fill import Fills
 from spinal.runtime.policy.head import make_head
-from spinal.runtime.types import Chunk, Observation
+from spinal.runtime.types import Chunk, Observation, Spline
 
 __all__ = ["Execution", "PolicyStep"]
 
@@ -83,4 +84,14 @@ class PolicyStep:
             given=given,
             decoder=self.card.decoder.kind,
             under_way=observation.under_way,
+            spline=self._as_joints(decoded.spline, base),
         )
+
+    def _as_joints(self, spline: Spline | None, base: NDArray[np.float64]) -> Spline | None:
+        """``spline`` in joint targets, where these are an affine function of each control point by itself."""
+        if spline is None or spline.degree < 1 or self.card.representation not in ("absolute", "relative"):
+            return None
+        controls = self._meaning.to_joints(spline.controls, base)
+        if not np.isfinite(controls).all():
+            raise NOT_FINITE
+        return Spline(spline.degree, controls, spline.duration_s)

@@ -113,6 +113,17 @@ def resample(position: Array, curvature: Array, since: float, step_s: float) -> 
     return found
 
 
+def cubic_at(position: Array, curvature: Array, since: Array, step_s: float) -> Array:
+    """[instant, joint]: where the spline is at each of ``since``, in steps behind its origin, up to its end."""
+    first = np.clip(since.astype(np.int64), 0, len(position) - 2)
+    b = (since - first)[:, None]
+    a = 1 - b
+    bend = step_s * step_s / 6
+    found: Array = a * position[first] + b * position[first + 1]
+    found += bend * ((a * a - 1) * a * curvature[first] + (b * b - 1) * b * curvature[first + 1])
+    return found
+
+
 def _differences(points: int, order: int) -> Array:
     """[points - order, points]: points to their differences; no row where they are too few."""
     found: Array = np.diff(np.eye(points), order, axis=0)
