@@ -1,4 +1,4 @@
-"""A small robot, its policy card and a file that passes for its model, for tests that break them."""
+"""A small robot, its policy card and its model, for tests that break them."""
 
 import hashlib
 from pathlib import Path
@@ -74,8 +74,38 @@ inputs = [
 output = {{ name = "chunk", shape = [1, 20, 2] }}
 """
 
-MODEL = b"\x08\x0a\x12\x07pytorch\x1a\x052.0.0:\x10 a graph would go"
-"""Begins as every serialised ONNX model does: ir_version 10, then the producer."""
+
+def _field(number: int, payload: bytes) -> bytes:
+    assert len(payload) < 1 << 14
+    size = len(payload)
+    return bytes((number << 3 | 2, *((size,) if size < 128 else (size & 127 | 128, size >> 7)))) + payload
+
+
+def _tensor(name: str, *shape: int) -> bytes:
+    axes = b"".join(_field(1, bytes((1 << 3, size))) for size in shape)
+    return _field(1, name.encode()) + _field(2, _field(1, bytes((1 << 3, 1)) + _field(2, axes)))
+
+
+MODEL = (
+    b"\x08\x0a"
+    + _field(2, b"pytorch")
+    + _field(
+        7,
+        _field(1, _field(1, b"prefix") + _field(2, b"chunk") + _field(4, b"Identity"))
+        + _field(2, b"tiny")
+        + _field(11, _tensor("q", 1, 2))
+        + _field(11, _tensor("block", 1, 3))
+        + _field(11, _tensor("drift", 1, 3))
+        + _field(11, _tensor("prefix", 1, 20, 2))
+        + _field(11, _tensor("mask", 1, 20))
+        + _field(11, _tensor("noise", 1, 20, 2))
+        + _field(12, _tensor("chunk", 1, 20, 2)),
+    )
+    + _field(8, bytes((2 << 3, 17)))
+)
+"""The smallest ONNX model of the card's tensors: it answers its prefix."""
+UNLOADABLE = MODEL.replace(b"Identity", b"NoSuchOp")
+"""Well-formed, and of an operator that the standard domain does not have."""
 
 
 def edited(text: str, *changes: tuple[str, str]) -> str:

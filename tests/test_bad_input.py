@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from policy_models import ECHO, FAR_SIGHTED, NO_STREAMS, NOT_A_NUMBER, write_model, write_model_for
 from pty_arm import NO_POLICY, PtyArm, on_port
-from robot_files import MODEL, edited, write_policy, write_robot
+from robot_files import UNLOADABLE, edited, write_policy, write_robot
 from spinal_process import COMMAND, ROOT, Started
 from supervised import SIMULATED
 
@@ -249,7 +249,7 @@ def assert_refused(folder, exit_code, *words, command=("run",), robot=None):
     ("write", "words"),
     [
         (
-            lambda folder: write_policy(folder, *NO_STREAMS, model=MODEL + bytes(100)),
+            lambda folder: write_policy(folder, *NO_STREAMS, model=UNLOADABLE),
             ["onnxruntime cannot load policy.onnx", "spinal check"],
         ),
         (

@@ -111,7 +111,7 @@ def test_a_real_export_begins_like_onnx(tmp_path):
 
 def test_a_model_of_another_digest_is_refused(tmp_path):
     model = write_policy(tmp_path)
-    model.write_bytes(MODEL + b"!")
+    model.write_bytes(MODEL + b"\x12\x01!")
     (problem,) = refusal(model)
     assert problem.path == "policy.card.toml: sha256"
     assert inspect_model(model).sha256 in problem.hint

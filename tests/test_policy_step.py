@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 from policy_models import ECHO, ECHO_NOISE, NOT_A_NUMBER, RATIO, write_model
-from robot_files import write_policy, write_robot
+from robot_files import UNLOADABLE, write_policy, write_robot
 
 from spinal.native import layout
 from spinal.native.shared import Mailbox, Segment
@@ -91,7 +91,7 @@ def test_every_tensor_on_which_model_and_card_disagree_is_named(tmp_path):
 
 
 def test_a_file_that_onnxruntime_does_not_take_is_told_in_one_line(tmp_path):
-    path = write_policy(tmp_path)
+    path = write_policy(tmp_path, model=UNLOADABLE)
     with pytest.raises(PolicyError, match=r"onnxruntime cannot load policy\.onnx: ") as raised:
         Session(path, load_card(path), (CPU,))
     assert "\n" not in raised.value.message

@@ -10,16 +10,18 @@ from spinal.runtime.config.card.actions import (
     PrefixConditioning,
     Recurrent,
 )
-from spinal.runtime.config.card.card import (
-    CARD_KEY,
-    PolicyCard,
+from spinal.runtime.config.card.card import PolicyCard
+from spinal.runtime.config.card.inputs import CardInput, ImageSpec, Part
+from spinal.runtime.config.card.load import (
+    PolicyFile,
     card_path,
     load_card,
     parse_card,
     parse_card_json,
+    read_policy,
 )
-from spinal.runtime.config.card.inputs import CardInput, ImageSpec, Part
 from spinal.runtime.config.card.normalise import Normalisation
+from spinal.runtime.config.onnx_graph import CARD_KEY
 
 __all__ = [
     "CARD_KEY",
@@ -33,6 +35,7 @@ __all__ = [
     "Normalisation",
     "Part",
     "PolicyCard",
+    "PolicyFile",
     "PoseSpec",
     "PrefixConditioning",
     "Recurrent",
@@ -40,4 +43,5 @@ __all__ = [
     "load_card",
     "parse_card",
     "parse_card_json",
+    "read_policy",
 ]

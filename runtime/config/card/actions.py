@@ -19,7 +19,11 @@ JointUnit = Literal["rad", "m", "deg", "percent", "signed_percent"]
 
 
 class ChunkShape(Section):
-    """How long a chunk is: ``steps`` actions, ``step_ms`` apart."""
+    """How long a chunk is: ``steps`` actions, ``step_ms`` apart.
+
+    A policy of single actions, as walkers are, has ``steps = 1`` and ``repeat = 4`` or more: its action stands for
+    so many steps, which are what the robot does when the next answer is late; each new answer replaces it.
+    """
 
     steps: int = Field(ge=1, le=MAX_STEPS, description=f"actions of a chunk, 1 to {MAX_STEPS}")
     step_ms: float = Field(ge=1, le=1000, description="time between two actions of a chunk, in ms")
@@ -30,15 +34,27 @@ class ChunkShape(Section):
         description="index of the first action that is executed; a diffusion policy with n observations: n - 1",
     )
 
+    repeat: int = Field(
+        default=1,
+        ge=1,
+        le=MAX_STEPS,
+        description=f"for how many steps the last action stands; a policy of single actions needs {MIN_STEPS}",
+    )
+
     @property
     def step_ns(self) -> int:
         """Nanoseconds between two actions."""
         return round(self.step_ms * 1e6)
 
     @property
+    def waypoints(self) -> int:
+        """Actions that are executed: those from ``first`` on, the last of them ``repeat`` times."""
+        return self.steps - self.first + self.repeat - 1
+
+    @property
     def duration_ms(self) -> float:
-        """Milliseconds from the first action to the last."""
-        return (self.steps - 1) * self.step_ms
+        """Milliseconds from the first action that is executed to the last."""
+        return (self.waypoints - 1) * self.step_ms
 
 
 class CardJoint(Section):

@@ -1,19 +1,13 @@
-"""The policy card as a whole, and where it is read from.
-
-The card is a TOML beside the model (``cartpick.onnx`` has ``cartpick.card.toml``), or JSON in the model's
-metadata under ``CARD_KEY``.
-"""
+"""The policy card as a whole. How it is read stands in ``load.py``, what must hold inside it in ``*_checks.py``."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 
 from spinal.runtime.config.card.actions import (
-    MIN_STEPS,
     CardJoint,
     CardOutput,
     ChunkShape,
@@ -29,18 +23,14 @@ from spinal.runtime.config.card.decoders import (
     FlowDecoder,
     GraphFile,
 )
-from spinal.runtime.config.card.inputs import FIELD_SIZES, FIELD_UNITS, JOINT_STREAMS, CardInput
-from spinal.runtime.config.cross import row_label
-from spinal.runtime.config.load import read_toml
-from spinal.runtime.config.model_file import inspect_model
+from spinal.runtime.config.card.input_checks import input_problems
+from spinal.runtime.config.card.inputs import CardInput
+from spinal.runtime.config.card.output_checks import output_problems
 from spinal.runtime.config.section import SHA256_PATTERN, Name, Section, refuse
-from spinal.runtime.config.words import problems_of
-from spinal.runtime.errors import ConfigError, Problem
+from spinal.runtime.errors import Problem
 
-CARD_KEY = "spinal.card"
-"""Key of the card in an ONNX file's metadata."""
-FITTED = ("chunk", "ensemble", "fast", "bins", "vq", "flow", "diffusion", "other")
-"""Decoders whose actions a spline is fitted through."""
+START_TOLERANCE_RAD = 0.2
+"""How far a joint may stand from the pose that a policy of offsets starts from, where its card does not say."""
 
 
 class PolicyCard(Section):
@@ -50,7 +40,9 @@ class PolicyCard(Section):
     name: Name = Field(description="the policy's name")
     version: str = Field(min_length=1, max_length=48, description='the policy\'s version, e.g. "0.1.0"')
     sha256: Annotated[str, Field(pattern=SHA256_PATTERN)] | None = Field(
-        default=None, description="the SHA-256 of the model file, as sha256sum prints it"
+        default=None,
+        description="the SHA-256 of the model file without a card in its metadata: what sha256sum prints for a"
+        " model that carries none",
     )
     robot: Name | None = Field(default=None, description="the embodiment that the policy was trained for")
     engine: Name = Field(
@@ -73,6 +65,13 @@ class PolicyCard(Section):
     noise: Literal["zero", "normal"] = Field(
         default="zero", description='what fills a noise input: "zero", or "normal" draws'
     )
+    start_tolerance_rad: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="how far an arm joint may stand from its default_position when the policy begins, in rad;"
+        f" without, {START_TOLERANCE_RAD} where an input is joint_offset, and any distance elsewhere",
+    )
     chunk: ChunkShape = Field(description="how long a chunk is")
     decoder: DecoderSettings = Field(default=ChunkDecoder(), description="how an answer becomes actions")
     prefix: PrefixConditioning = Field(
@@ -91,8 +90,9 @@ class PolicyCard(Section):
     output: CardOutput = Field(description="the tensor that holds the chunk")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        refuse([*_input_problems(self), *_output_problems(self), *_prefix_problems(self)])
+    def _consistent(self, info: ValidationInfo) -> Self:
+        if info.context is not _ALONE:
+            refuse([*input_problems(self), *output_problems(self)])
         return self
 
     @property
@@ -118,126 +118,50 @@ class PolicyCard(Section):
         """The graph that runs once an observation, before the steps of a looped head."""
         return self.decoder.encoder if isinstance(self.decoder, FlowDecoder | DiffusionDecoder) else None
 
+    @property
+    def starts_within_rad(self) -> float | None:
+        """How far from its default pose it may begin; None where any pose will do."""
+        if self.start_tolerance_rad is not None:
+            return self.start_tolerance_rad
+        offsets = any(part.stream == "joint_offset" for tensor in self.inputs for part in tensor.filled_by)
+        return START_TOLERANCE_RAD if offsets else None
 
-def card_path(model: str | Path) -> Path:
-    """Where the card of ``model`` stands: beside it, with the same stem."""
-    return Path(model).with_suffix(".card.toml")
+
+_FILLED = {"schema": 1, "name": "x", "version": "0"}
+"""Stand-ins for required fields that no other depends on as long as they are wrong."""
+_DEPENDED = ("representation", "chunk", "decoder", "pose", "joints", "output")
+"""While one of these is wrong, nothing can be said of how the rest belongs together."""
+_ALONE = {"alone": True}
 
 
-def load_card(model: str | Path) -> PolicyCard:
-    """The card beside ``model``, after the model file's own checks and its SHA-256.
+def problems_between(raw: Mapping[str, Any], error: ValidationError) -> list[Problem]:
+    """What does not belong together among those fields of ``raw`` in which ``error`` found nothing wrong.
 
-    Raises ``ConfigError`` with every problem of both files.
+    The card's own checks wait until every field is right; a person sees all that is wrong at once. Inputs that are
+    wrong are left out, and then nothing is said to be missing among them.
     """
-    path = card_path(model)
-    facts = inspect_model(model)
-    problems = list(facts.problems)
-    card: PolicyCard | None = None
-    try:
-        card = parse_card(read_toml(path), str(path))
-    except ConfigError as error:
-        if path.exists():
-            problems += [Problem(_within(path.name, p.path), p.message, p.hint) for p in error.problems]
+    pruned = dict(raw)
+    bad_rows: set[int] = set()
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        where = detail["loc"]
+        if not where or where[0] in _DEPENDED:
+            return []
+        if where[0] == "inputs" and len(where) > 1 and isinstance(where[1], int):
+            bad_rows.add(where[1])
+        elif where[0] in _FILLED:
+            pruned[str(where[0])] = _FILLED[str(where[0])]
         else:
-            hint = "write its card there: inputs, output, joints and chunk of the model"
-            problems.append(Problem(path.name, "is missing beside the model", hint))
-    if card and facts.sha256 and card.sha256 != facts.sha256:
-        said = f"is {card.sha256}" if card.sha256 else "is missing"
-        hint = f'if the model is the one you mean, write: sha256 = "{facts.sha256}"'
-        problems.append(Problem(f"{path.name}: sha256", f"{said}, and the model's is {facts.sha256}", hint))
-    if problems or card is None:
-        raise ConfigError(problems, str(model))
-    return card
-
-
-def parse_card(raw: dict[str, Any], source: str) -> PolicyCard:
-    """The card in ``raw`` tables; ``source`` names them in a ``ConfigError``."""
+            pruned.pop(str(where[0]), None)
+    rows = raw.get("inputs")
+    kept = [k for k in range(len(rows)) if k not in bad_rows] if isinstance(rows, list | tuple) else []
+    known = not bad_rows and bool(kept)
+    pruned["inputs"] = [rows[k] for k in kept] if isinstance(rows, list | tuple) and kept else [_ANY_INPUT]
     try:
-        return PolicyCard.model_validate(raw)
-    except ValidationError as error:
-        raise ConfigError(problems_of(error, raw, PolicyCard), source) from None
+        card = PolicyCard.model_validate(pruned, context=_ALONE)
+    except ValidationError:
+        return []
+    found = [*input_problems(card, zip(kept, card.inputs, strict=True))] if kept else []
+    return [*found, *output_problems(card, inputs_known=known)]
 
 
-def parse_card_json(text: str, source: str) -> PolicyCard:
-    """The card that a model's metadata carries under ``CARD_KEY``; raises ``ConfigError``."""
-    try:
-        raw = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        hint = "export the model again with its card"
-        raise ConfigError([Problem("", f"the embedded card is not JSON: {error}", hint)], source) from None
-    return parse_card(raw, source)
-
-
-def _input_problems(card: PolicyCard) -> list[Problem]:
-    problems = []
-    first: dict[str, int] = {}
-    for index, tensor in enumerate(card.inputs):
-        path = row_label("inputs", index, {"name": tensor.name})
-        if first.setdefault(tensor.name, index) != index:
-            hint = "a tensor stands here once"
-            problems.append(Problem(f"{path}.name", f"is also inputs[{first[tensor.name]}]", hint))
-        if tensor.parts:
-            continue
-        shape, unit = _expected(tensor, card)
-        if shape is not None and tensor.shape != shape:
-            said = f"must be {list(shape)} for {tensor.stream}, and is {list(tensor.shape)}"
-            problems.append(Problem(f"{path}.shape", said, "joints, chunk.steps and stream give the shape"))
-        if unit is not None and tensor.unit != unit:
-            said = f'must be "{unit}" for {tensor.stream}, and is "{tensor.unit}"'
-            problems.append(Problem(f"{path}.unit", said, "streams have one unit each"))
-    return problems
-
-
-def _expected(tensor: CardInput, card: PolicyCard) -> tuple[tuple[int, ...] | None, str | None]:
-    """Shape and unit of what its stream fills; None where any will do."""
-    steps, joints = card.chunk.steps, len(tensor.joints or card.joints)
-    past = (1,) if tensor.history == 1 else (1, tensor.history)
-    if tensor.sensor:
-        field = tensor.sensor[1]
-        return (*past, FIELD_SIZES[field]), FIELD_UNITS[field]
-    if tensor.stream in ("prefix", "noise"):
-        return (1, steps, card.channels), "joint" if tensor.stream == "prefix" else "1"
-    if tensor.stream == "mask":
-        return (1, steps), "1"
-    if tensor.stream in JOINT_STREAMS:
-        return (*past, joints), JOINT_STREAMS[tensor.stream]
-    return None, None
-
-
-def _output_problems(card: PolicyCard) -> list[Problem]:
-    problems = []
-    if (card.representation == "pose") != (card.pose is not None):
-        hint = 'representation = "pose" and the table [pose] belong together'
-        problems.append(Problem("pose", "is missing" if card.pose is None else "is not used", hint))
-    if card.decoder.kind in FITTED and card.chunk.steps - card.chunk.first < MIN_STEPS:
-        said = (
-            f"must leave {MIN_STEPS} actions, and {card.chunk.steps} less first = {card.chunk.first} do not"
-        )
-        problems.append(
-            Problem(
-                "chunk.steps",
-                said,
-                "a spline is fitted through them; a policy of single actions repeats its action",
-            )
-        )
-    shape = (1, card.chunk.steps, card.channels)
-    if card.decoder.kind in ("chunk", "ensemble") and card.output.shape != shape:
-        said = f"must be {list(shape)}, and is {list(card.output.shape)}"
-        problems.append(Problem("output.shape", said, "it is [1, chunk.steps, number of joints]"))
-    return problems
-
-
-def _prefix_problems(card: PolicyCard) -> list[Problem]:
-    streams = {tensor.stream for tensor in card.inputs}
-    steps = card.prefix.max_steps
-    if steps >= card.chunk.steps:
-        said = f"must be below chunk.steps ({card.chunk.steps}), and is {steps}"
-        return [Problem("prefix.max_steps", said, "a prefix leaves at least one action to the model")]
-    if steps and not {"prefix", "mask"} <= streams:
-        hint = "name the tensors that take the prefix and its mask, or set max_steps = 0"
-        return [Problem("prefix.max_steps", f"is {steps}, but no inputs take prefix and mask", hint)]
-    return []
-
-
-def _within(file: str, path: str) -> str:
-    return f"{file}: {path}"
+_ANY_INPUT = {"name": "x", "stream": "goal:latent", "shape": [1, 1]}
