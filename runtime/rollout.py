@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from spinal.drivers.sim.cartpick import TIME_LIMIT_NS, CartpickWorld, Outcome, Start
-from spinal.runtime.config.card import load_card
 from spinal.runtime.config.robot import RobotConfig
-from spinal.runtime.errors import PolicyError
 from spinal.runtime.lockstep import LockStep
 from spinal.runtime.policy.delay import DelayMeter
-from spinal.runtime.policy.session import Session
-from spinal.runtime.policy.step import Execution, PolicyStep
+from spinal.runtime.policy.loaded import load
+from spinal.runtime.policy.step import PolicyStep
 
 PHASE_NS = (1_000_000, 3_900_000)
 """A policy step begins somewhere between two ticks, after the newest one has read the bus."""
@@ -42,12 +39,7 @@ class Episode:
 
 def load_policy(robot: RobotConfig, seed: int = 0) -> PolicyStep:
     """The robot's policy, warm. Raises ConfigError, PolicyError."""
-    if robot.policy is None:
-        raise PolicyError(f"{robot.name} has no policy", hint="add [policy] to the robot file")
-    model = Path(robot.policy.model)
-    card = load_card(model)
-    session = Session(model, card, robot.policy.providers, robot.policy.allow_provider_fallback)
-    return PolicyStep(card, session, Execution.of(robot, card.chunk.step_ns), seed, model.parent)
+    return load(robot, seed).step
 
 
 class Rollout:

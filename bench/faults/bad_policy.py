@@ -22,8 +22,8 @@ from spinal.native import clock
 from spinal.native.trajectory import TrajectoryWriter
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import decode_chunk
+from spinal.runtime.policy.engine import Engine
 from spinal.runtime.policy.process import PolicyProcess
-from spinal.runtime.policy.session import Session
 from spinal.runtime.policy.step import PolicyStep
 from spinal.runtime.types import Array, Chunk, Observation, Trajectory
 from spinal.runtime.wiring import StopRequest, Wiring, run_child, set_nice
@@ -43,9 +43,9 @@ BURST = 50
 class SpoiledStep(PolicyStep):
     """The real step; what its model answered is spoiled before it is decoded."""
 
-    def __init__(self, step: PolicyStep, session: Session, seed: int, defect: Callable[[], str]) -> None:
-        super().__init__(step.card, session, step.execution, seed)
-        self._session = session
+    def __init__(self, step: PolicyStep, engine: Engine, seed: int, defect: Callable[[], str]) -> None:
+        super().__init__(step.card, engine, step.execution, seed)
+        self._output = engine.outputs[step.card.output.name]
         self._defect = defect
         self._rng = np.random.default_rng(0)
         self._kept: NDArray[np.float32] | None = None
@@ -53,7 +53,7 @@ class SpoiledStep(PolicyStep):
     def infer(self, observation: Observation) -> Chunk:
         """As the real one, but for the defect."""
         chunk = super().infer(observation)
-        defect, output = self._defect(), self._session.output
+        defect, output = self._defect(), self._output
         if defect == "frozen":
             self._kept = output.copy() if self._kept is None else self._kept
             output[...] = self._kept
@@ -103,7 +103,7 @@ class PolicyWithDefects(PolicyProcess):
     def __init__(self, wiring: Wiring, robot: RobotConfig) -> None:
         super().__init__(wiring, robot)
         order = Path(os.environ[ORDER_VARIABLE])
-        self._step = SpoiledStep(self._step, self._session, wiring.seed, order.read_text)
+        self._policy.step = SpoiledStep(self._policy.step, self._policy.engine, wiring.seed, order.read_text)
         self._writer = cast(TrajectoryWriter, SpoilingWriter(self._writer, order.read_text))
 
 

@@ -16,15 +16,14 @@ from spinal.runtime.config.cross import cross_problems
 from spinal.runtime.config.estop import EstopSettings
 from spinal.runtime.config.fence import FenceSettings
 from spinal.runtime.config.joints import Joint
+from spinal.runtime.config.policy import PolicySettings
 from spinal.runtime.config.reflexes import ReflexSettings
 from spinal.runtime.config.safety import SafetySettings
-from spinal.runtime.config.section import PORT_PATTERN, PROVIDER_PATTERN, Name, Positive, Section, refuse
+from spinal.runtime.config.section import PORT_PATTERN, Name, Positive, Section, refuse
 from spinal.runtime.errors import Problem
 
 MAX_JOINTS = 64
 """As many joints as the tick carries (SP_MAX_JOINTS)."""
-
-Provider = Annotated[str, Field(pattern=PROVIDER_PATTERN)]
 
 
 class ControlSettings(Section):
@@ -50,27 +49,6 @@ class ControlSettings(Section):
     def period_ns(self) -> int:
         """Nanoseconds between two ticks."""
         return round(1_000_000_000 / self.servo_hz)
-
-
-class PolicySettings(Section):
-    """[policy]: which model runs, how often, and on what."""
-
-    model: str = Field(min_length=1, description="the ONNX file, relative to the robot file")
-    hz: int = Field(default=50, ge=1, le=200, description="policy steps per second, 1 to 200")
-    providers: Annotated[tuple[Provider, ...], Field(strict=False)] = Field(
-        default=("CPUExecutionProvider",),
-        min_length=1,
-        description='onnxruntime execution providers, best first, e.g. ["CPUExecutionProvider"]',
-    )
-    allow_provider_fallback: bool = Field(
-        default=False, description="true to run on a later provider when the first is not there"
-    )
-    nice: int = Field(default=0, ge=-20, le=19, description="nice value of the policy process, -20 to 19")
-
-    @property
-    def period_ns(self) -> int:
-        """Nanoseconds between two policy steps."""
-        return round(1_000_000_000 / self.hz)
 
 
 class ExecutionSettings(Section):

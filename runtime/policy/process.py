@@ -9,20 +9,19 @@ from __future__ import annotations
 import gc
 import sys
 from collections import deque
-from pathlib import Path
 
 from spinal.native import clock
 from spinal.native.histogram import Histogram
 from spinal.native.shared import Mailbox
 from spinal.native.trajectory import TrajectoryWriter
-from spinal.runtime.config.card import load_card
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy.delay import DelayMeter
 from spinal.runtime.policy.forecast import Forecast
+from spinal.runtime.policy.keep_alive import KeepAlive
+from spinal.runtime.policy.loaded import load
 from spinal.runtime.policy.observe import Observer, pose_inputs
-from spinal.runtime.policy.session import Session
-from spinal.runtime.policy.step import Execution, PolicyStep
+from spinal.runtime.policy.session import bound_memory
 from spinal.runtime.segments import (
     POLICY_REPORT,
     POLICY_TRAJECTORY,
@@ -61,13 +60,10 @@ class PolicyProcess:
     def __init__(self, wiring: Wiring, robot: RobotConfig) -> None:
         if robot.policy is None:
             raise ValueError("a robot without a policy")
-        model = Path(robot.policy.model)
-        card = load_card(model)
-        self._session = Session(model, card, robot.policy.providers, robot.policy.allow_provider_fallback)
-        self._step = PolicyStep(
-            card, self._session, Execution.of(robot, card.chunk.step_ns), wiring.seed, model.parent
-        )
+        bound_memory(robot.policy.options.memory_mib)
+        self._policy = load(robot, wiring.seed)
         self._period_ns = robot.policy.period_ns
+        self._keep_alive = KeepAlive(robot.policy.keep_alive_ms * 1_000_000)
         own = wiring.attach(Writer.POLICY)
         self._segment = own
         self._writer = TrajectoryWriter(Mailbox(own, POLICY_TRAJECTORY))
@@ -110,13 +106,14 @@ class PolicyProcess:
 
     def _one_step(self, due_ns: int, now_ns: int) -> None:
         delay_ns = self._delay.delay_ns
-        observation = self._observer.observe(now_ns, self._step.ahead_ns(delay_ns))
+        observation = self._observer.observe(now_ns, self._policy.step.ahead_ns(delay_ns))
         state = self._observer.newest
         if state is not None and state.trajectory_id:
             self._delay.saw(state.observation_stamp_ns, state.in_force_ns)
         if observation is None:
             self._blind += 1
             self._complaint = self._observer.missing
+            self._keep_alive.idle(self._policy, now_ns)
             return
         try:
             trajectory = self._answer(observation, delay_ns)
@@ -124,7 +121,10 @@ class PolicyProcess:
             self._bad_answers += 1
             self._complaint = str(error)
             return
-        self._complaint = None
+        self._complaint = self._policy.pace.complaint
+        if self._complaint is not None:
+            self._bad_answers += 1
+            return
         fitted_ns = clock.now_ns()
         added_ns = self._settings.added_delay_ns
         if added_ns:
@@ -133,17 +133,19 @@ class PolicyProcess:
         number = self._writer.publish(trajectory, trajectory.position, trajectory.curvature)
         visible_ns = clock.now_ns()
         self._forecast.published(number, trajectory, published_ns)
-        began_ns, ended_ns = self._step.run_ns
+        began_ns, ended_ns = self._policy.step.run_ns
         stamps = (due_ns, observation.stamp_ns, began_ns, ended_ns, fitted_ns, published_ns, visible_ns)
         self._steps.append(StepStamps(*stamps))
         self._runs += 1
 
     def _answer(self, observation: Observation, delay_ns: int) -> Trajectory:
         began_ns = clock.now_ns()
-        chunk = self._step.infer(observation)
+        self._keep_alive.ran(began_ns)
+        chunk = self._policy.step.infer(observation)
         ended_ns = clock.now_ns()
         self._inference.record(ended_ns - began_ns)
-        return self._step.execution.trajectory(chunk, observation.command, ended_ns, delay_ns)
+        self._policy.pace.took(ended_ns - began_ns)
+        return self._policy.step.execution.trajectory(chunk, observation.command, ended_ns, delay_ns)
 
     def _report(self, now_ns: int) -> None:
         self._segment.beat(now_ns or clock.now_ns())
@@ -156,8 +158,8 @@ class PolicyProcess:
                 "inference_us": summary_us(self._inference.summary()),
                 "late_us": summary_us(self._late.summary()),
                 "delay_ms": round(self._delay.delay_ns / 1e6, 2),
-                "providers": self._session.providers,
-                "policy": f"{self._step.card.name} {self._step.card.version}",
+                "providers": self._policy.engine.providers,
+                "policy": self._policy.name,
                 "steps": list(self._steps),
             }
         )
