@@ -26,6 +26,7 @@ from spinal.native.trajectory import TrajectoryWriter
 from spinal.runtime import segments
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.plan import feetech_bus, loop_plan
+from spinal.runtime.goals import GoalReader, GoalWriter
 from spinal.runtime.policy.forecast import Forecast
 from spinal.runtime.policy.observe import Observer, pose_inputs
 from spinal.runtime.segments import (
@@ -110,7 +111,14 @@ class LockStep:
         self._poses = PoseWriter(made[Writer.SIM], SIM_POSE)
         self._state_reader = StateReader(made[Writer.CONTROLLER], joints)
         streams = pose_inputs(robot, made[Writer.SIM], SIM_POSE)
-        self._observer = Observer(self._state_reader, streams, bus.max_age_ms * 1_000_000, self._forecast)
+        self.goals = GoalWriter(made[Writer.LINK])
+        self._observer = Observer(
+            self._state_reader,
+            streams,
+            bus.max_age_ms * 1_000_000,
+            self._forecast,
+            GoalReader(made[Writer.LINK]),
+        )
         self.next_tick_ns = self.start_ns
         self.advance_to(self.start_ns + SETTLE_NS)
 

@@ -3,7 +3,7 @@
     controller  stats, state mailbox, ring of tick records, report mailbox, last command, changes of mode,
                 health of the motors
     policy      trajectory mailbox, report mailbox
-    link        order mailbox, report mailbox
+    link        order mailbox, report mailbox, what planners say to the policy
     supervisor  order mailbox, tail of the record ring, settings mailbox, emergency stops, faults of the simulation
     sim         pose mailbox (a short history), report mailbox, ring of what arrives at the servos
 
@@ -34,6 +34,8 @@ WIRE_SLOTS = 4096
 """16 s of commands at 250 Hz; the oldest are overwritten."""
 STOP_LINES = 8
 """Words in the part of emergency stops: when each was pressed, 0 while it is not."""
+GOAL_BYTES = 1 << 16
+"""All that planners say to the policy, together (``runtime/goals.py``)."""
 REPORT_BYTES = 4096
 """The longest report: a msgpack map behind its length."""
 
@@ -51,7 +53,7 @@ class Writer(StrEnum):
 CONTROLLER_STATS, CONTROLLER_STATE, CONTROLLER_RECORDS, CONTROLLER_REPORT, CONTROLLER_COMMAND = range(5)
 CONTROLLER_TRANSITIONS, CONTROLLER_HEALTH = 5, 6
 POLICY_TRAJECTORY, POLICY_REPORT = range(2)
-LINK_ORDER, LINK_REPORT = range(2)
+LINK_ORDER, LINK_REPORT, LINK_GOAL = range(3)
 SUPERVISOR_ORDER, SUPERVISOR_TAIL, SUPERVISOR_SETTINGS, SUPERVISOR_STOPS, SUPERVISOR_FAULTS = range(5)
 SIM_POSE, SIM_REPORT, SIM_WIRE = range(3)
 
@@ -76,7 +78,11 @@ def create(writer: Writer, joints: int) -> Segment:
         case Writer.POLICY:
             mailboxes = {POLICY_TRAJECTORY: (LARGEST_BYTES, 4), POLICY_REPORT: report}
         case Writer.LINK:
-            mailboxes = {LINK_ORDER: (layout.ORDER.itemsize, 4), LINK_REPORT: report}
+            mailboxes = {
+                LINK_ORDER: (layout.ORDER.itemsize, 4),
+                LINK_REPORT: report,
+                LINK_GOAL: (GOAL_BYTES, 4),
+            }
         case Writer.SUPERVISOR:
             mailboxes = {
                 SUPERVISOR_ORDER: (layout.ORDER.itemsize, 4),

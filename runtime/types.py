@@ -9,7 +9,7 @@ rad for arm joints and m for grippers, per second where it says velocity.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,35 @@ class StreamValue:
     yaw_rad: float
     capture_ns: int
     """When the newest sample in it was true."""
+    orientation_wxyz: Array | None = None
+    angular_velocity_rad_s: Array | None = None
+    acceleration_m_s2: Array | None = None
+    """What an inertial sensor says of its body, in the body's frame; None where the sensor says none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A camera's picture."""
+
+    pixels: NDArray[np.uint8]
+    """[height, width, 3], red, green, blue."""
+    capture_ns: int
+    """When its exposure was half over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a planner wants of a policy: the newest of its kind, which holds until ``valid_until_ns``."""
+
+    kind: str
+    """text, embedding, latent, waypoint or twist."""
+    seq: int
+    """Rises with each that the robot took, of whatever kind."""
+    stamp_ns: int
+    """When the robot took it."""
+    valid_until_ns: int
+    payload: NDArray[np.float32] | bytes
+    """Finite numbers; for text its UTF-8 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +109,19 @@ class Observation:
     streams: Mapping[str, StreamValue]
     under_way: Trajectory | None = None
     """What is in force at ``stamp_ns``, or published and about to be: what an answer replaces."""
+    load: Array | None = None
+    """[joint], the share of each motor's greatest torque, with its sign."""
+    images: Mapping[str, Image] = field(default_factory=dict)
+    """The newest picture of each camera."""
+    goals: Mapping[str, Goal] = field(default_factory=dict)
+    """The planner's newest goal of each kind, those that are too old among them: who needs one looks."""
+    epoch: int = 0
+    """Rises when what was observed before is not continued: armed again, or something was missing meanwhile."""
+
+    @property
+    def goal(self) -> Goal | None:
+        """The planner's newest goal, of whatever kind."""
+        return max(self.goals.values(), key=lambda goal: goal.seq, default=None)
 
     @property
     def sensor_stamp_ns(self) -> int:
@@ -119,6 +161,8 @@ class Chunk:
     """What it replaces; see Observation."""
     spline: Spline | None = None
     """The answer itself, where it was a spline of joint targets: executed as it is, with nothing fitted."""
+    base: Array | None = None
+    """[joint]: what relative actions were added to, the state at the observation; None where they are absolute."""
 
 
 @dataclass(frozen=True, slots=True)

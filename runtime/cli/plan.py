@@ -10,9 +10,12 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from spinal.runtime.cli.stop import STOPPED, in_words
 from spinal.runtime.errors import LinkError
 from spinal.runtime.link import endpoints as places
+from spinal.runtime.link.arrays import Array
 from spinal.runtime.link.client import PlannerClient, no_robot
 from spinal.runtime.link.messages import GoalKind, Parameter, StateReport
 
@@ -21,6 +24,7 @@ ARM_S = 10.0
 """A controller that starts afresh, and the loop's self-test."""
 GOALS: dict[str, tuple[GoalKind, str]] = {
     "pick": ("pick", "ask for a pick that stands for --valid-for seconds"),
+    "follow": ("follow", "run the policy on what it is told, for --valid-for seconds"),
     "pause": ("pause", "come to rest and hold"),
     "go-on": ("go_on", "go on after a pause"),
     "stop": ("stop", "come to rest by the emergency limits and stay stopped until armed again"),
@@ -49,6 +53,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         )
         if name == "speed":
             action.add_argument("percent", type=_percent, metavar="PERCENT", help="0 to 100")
+        if name == "follow":
+            action.add_argument("--text", default="", help="what it is told, in words")
         if name == "pick":
             action.add_argument(
                 "--parameter",
@@ -98,6 +104,8 @@ def _send(client: PlannerClient, args: argparse.Namespace) -> int:
     parameters: dict[str, Parameter] = dict(getattr(args, "parameter", []))
     if kind == "speed":
         parameters["percent"] = args.percent
+    if kind == "follow" and args.text:
+        parameters["text"] = Array.of(np.frombuffer(args.text.encode(), np.uint8))
     answer = client.send_goal(kind, parameters, valid_for_ms=args.valid_for * 1e3, timeout_ms=ANSWER_MS)
     if args.json:
         shown: dict[str, Any] = {"ok": answer.accepted, "goal": kind, "reason": answer.reason}

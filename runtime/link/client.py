@@ -13,9 +13,12 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
+import numpy as np
 import zmq
+from numpy.typing import ArrayLike
 
 from spinal.runtime.errors import LinkError
+from spinal.runtime.link.arrays import Array
 from spinal.runtime.link.clock import ClockEstimate, ClockFilter
 from spinal.runtime.link.endpoints import Endpoints, ipc_path
 from spinal.runtime.link.envelope import Reason
@@ -131,6 +134,34 @@ class PlannerClient:
             self._open_session(deadline_ns, timeout_ms)
             answer = self._send_goal(goal, valid_for_ms, deadline_ns, timeout_ms)
         return answer
+
+    def follow(
+        self,
+        *,
+        text: str | None = None,
+        embedding: ArrayLike | None = None,
+        latent: ArrayLike | None = None,
+        waypoint: ArrayLike | None = None,
+        twist: ArrayLike | None = None,
+        valid_for_ms: float,
+        goal_id: int | None = None,
+        timeout_ms: int = CONNECT_TIMEOUT_MS,
+    ) -> Ack:
+        """Runs the policy on what it is told, for `valid_for_ms` from now on; see `send_goal`.
+
+        Vectors go as float32, in any shape. What is not given stays as it was told before, until its own deadline.
+        """
+        vectors = {"embedding": embedding, "latent": latent, "waypoint": waypoint, "twist": twist}
+        parameters: dict[str, Parameter] = {
+            kind: Array.of(np.asarray(vector, np.float32))
+            for kind, vector in vectors.items()
+            if vector is not None
+        }
+        if text is not None:
+            parameters["text"] = Array.of(np.frombuffer(text.encode(), np.uint8))
+        return self.send_goal(
+            "follow", parameters, valid_for_ms=valid_for_ms, goal_id=goal_id, timeout_ms=timeout_ms
+        )
 
     def new_goal_id(self) -> int:
         """An id that no other goal of this or another client has (but for a chance of one in 10^12)."""

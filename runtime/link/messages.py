@@ -25,7 +25,7 @@ MAX_JOINTS = 64
 MAX_PARAMETERS = 16
 
 VERSION_MAJOR = 1
-VERSION_MINOR = 1  # 1: estop, relax, arm, speed; rung, conditions and speed in the state
+VERSION_MINOR = 2  # 1: estop, relax, arm, speed; rung, conditions and speed in the state. 2: follow
 VERSION = VERSION_MAJOR << 8 | VERSION_MINOR
 
 INT63_MAX = (1 << 63) - 1
@@ -36,7 +36,7 @@ Word = Annotated[str, Meta(max_length=32, pattern=r"^[a-z_]*\Z")]
 Names = Annotated[tuple[Word, ...], Meta(max_length=64)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(max_length=200, pattern=r"^[ -~]*\Z")]
-GoalKind = Literal["pick", "pause", "go_on", "stop", "estop", "relax", "arm", "speed"]
+GoalKind = Literal["pick", "pause", "go_on", "stop", "estop", "relax", "arm", "speed", "follow"]
 Parameter = bool | Signed | float | Text | Array
 Parameters = Annotated[dict[Word, Parameter], Meta(max_length=MAX_PARAMETERS)]
 
@@ -48,9 +48,10 @@ class MessageError(LinkError):
 class Goal(msgspec.Struct, array_like=True, frozen=True):
     """What the planner wants next. Sent again with the same `goal_id`, it renews its deadline.
 
-    `pick` runs until its deadline, `pause` holds until `go_on`. `stop` and `estop` are the same: to rest by the
-    emergency limits, latched until `arm`; `relax` lets go of the torque behind that. `speed` has the parameter
-    `percent`, 0 to 100, of the velocity limits, and stays until changed.
+    `pick` and `follow` run until their deadline, `pause` holds until `go_on`. `stop` and `estop` are the same: to
+    rest by the emergency limits, latched until `arm`; `relax` lets go of the torque behind that. `speed` has the parameter
+    `percent`, 0 to 100, of the velocity limits, and stays until changed. What `pick` and `follow` may say to the
+    policy itself (`text`, `embedding`, `latent`, `waypoint`, `twist`) stands in `goals.py`.
     """
 
     goal_id: Count

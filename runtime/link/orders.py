@@ -9,6 +9,7 @@ from __future__ import annotations
 from spinal.native import layout
 from spinal.native.loop import mode_name
 from spinal.runtime.link.envelope import Reason, RefusedError
+from spinal.runtime.link.goals import RUNS
 from spinal.runtime.link.messages import Goal
 from spinal.runtime.link.server import AcceptedGoal
 from spinal.runtime.segments import OrderWriter
@@ -75,7 +76,7 @@ class Orders:
         else:
             self._deadline_ns = accepted.deadline_ns
             self.paused = self.paused and goal.kind != "go_on"
-        if goal.kind == "pick":
+        if goal.kind in RUNS:
             if goal.goal_id != self.goal_id:
                 self._sequence += 1
             self.goal_id = goal.goal_id

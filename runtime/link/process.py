@@ -11,10 +11,12 @@ import sys
 
 from spinal.native import clock
 from spinal.native.loop import LoopStats, conditions, mode_name, rung_name
+from spinal.runtime.goals import GoalWriter
 from spinal.runtime.link.arrays import Array
 from spinal.runtime.link.endpoints import Endpoints
 from spinal.runtime.link.envelope import Gate
-from spinal.runtime.link.messages import StateReport
+from spinal.runtime.link.goals import PolicyGoals
+from spinal.runtime.link.messages import Goal, StateReport
 from spinal.runtime.link.orders import Orders, consider
 from spinal.runtime.link.server import LinkServer
 from spinal.runtime.segments import (
@@ -48,6 +50,7 @@ class LinkProcess:
         robot = wiring.load_robot()
         self._segment = wiring.attach(Writer.LINK)
         self._orders = Orders(OrderWriter(self._segment, LINK_ORDER))
+        self._goals = PolicyGoals(GoalWriter(self._segment))
         self._reports = ReportWriter(self._segment, LINK_REPORT)
         controller = wiring.attach(Writer.CONTROLLER)
         self._states = StateReader(controller, len(robot.joints))
@@ -56,8 +59,12 @@ class LinkProcess:
         self._server = LinkServer(
             Endpoints(wiring.command_endpoint, wiring.state_endpoint),
             src=robot.name,
-            gate=Gate(consider=lambda goal: consider(goal, self._states.read())),
+            gate=Gate(consider=self._consider),
         )
+
+    def _consider(self, goal: Goal) -> None:
+        consider(goal, self._states.read())
+        self._goals.consider(goal, clock.now_ns())
 
     def run(self, stop: StopRequest) -> None:
         """Serves until asked to end."""
@@ -65,7 +72,9 @@ class LinkProcess:
             state_ns = 0
             while not stop.asked:
                 for accepted in server.poll(POLL_MS):
-                    self._orders.obey(accepted, clock.now_ns())
+                    now_ns = clock.now_ns()
+                    self._goals.take(accepted, now_ns)
+                    self._orders.obey(accepted, now_ns)
                 now_ns = clock.now_ns()
                 self._segment.beat(now_ns)
                 if now_ns >= state_ns:

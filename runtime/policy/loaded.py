@@ -63,7 +63,7 @@ def load(robot: RobotConfig, seed: int = 0, model: Path | None = None) -> Loaded
     path = model if model is not None else Path(robot.policy.model)
     card = load_card(path)
     engine = make_engine(path, card, robot.policy)
-    step = PolicyStep(card, engine, Execution.of(robot, card.chunk.step_ns), seed, path.parent)
+    step = PolicyStep(card, engine, Execution.of(robot, card.chunk.step_ns), seed, path.parent, robot)
     return LoadedPolicy(path, engine, step)
 
 

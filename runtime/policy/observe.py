@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import isfinite
 
+from spinal.native import layout
 from spinal.native.shared import Segment
 from spinal.runtime.config.robot import AlphaBetaFilter, RobotConfig
+from spinal.runtime.goals import GoalReader
 from spinal.runtime.policy.forecast import Forecast
 from spinal.runtime.pose_filter import FilterSettings, PoseEstimate, PoseFilter
 from spinal.runtime.segments import PoseReader, StateReader
 from spinal.runtime.types import Observation, State, StreamValue
+
+AT_AN_END = (layout.MODE_STOPPED, layout.MODE_OFF)
+"""Where nothing is under way that a policy could go on with."""
 
 
 @dataclass
@@ -85,12 +90,21 @@ def _settings(chosen: AlphaBetaFilter | None) -> FilterSettings:
 class Observer:
     """Builds observations from the controller's state and the pose streams. One thread.
 
-    ``missing`` says after each call why there was no observation; too old is missing, never silently reused.
+    ``missing`` says after each call why there was no observation; too old is missing, never silently reused. After
+    that, and when the robot was stopped meanwhile, a new epoch begins: what was before is not continued.
     """
 
     def __init__(
-        self, state: StateReader, streams: dict[str, PoseInput], joints_max_age_ns: int, forecast: Forecast
+        self,
+        state: StateReader,
+        streams: dict[str, PoseInput],
+        joints_max_age_ns: int,
+        forecast: Forecast,
+        goals: GoalReader | None = None,
     ) -> None:
+        self._goals = goals
+        self._epoch = 0
+        self._interrupted = False
         self._state = state
         self._forecast = forecast
         self._streams = streams
@@ -100,8 +114,15 @@ class Observer:
 
     def observe(self, now_ns: int, ahead_ns: Sequence[int] = ()) -> Observation | None:
         """The observation at ``now_ns``, or None (see ``missing``); it looks ahead by each of ``ahead_ns``."""
+        observation = self._observe(now_ns, ahead_ns)
+        self._interrupted = observation is None or self._interrupted
+        return observation
+
+    def _observe(self, now_ns: int, ahead_ns: Sequence[int]) -> Observation | None:
         state = self.newest = self._state.read()
         values = {name: self._stream_value(name, now_ns) for name in self._streams}
+        if state is None or state.mode in AT_AN_END:
+            self._interrupted = True
         if state is None:
             self.missing = "the controller has published no state"
             return None
@@ -116,6 +137,9 @@ class Observer:
         if len(streams) < len(values):
             return None
         self.missing = None
+        if self._interrupted:
+            self._epoch += 1
+            self._interrupted = False
         age_s = (now_ns - state.stamp_ns) * 1e-9
         command = self._forecast.motion(state, [now_ns, *(now_ns + ahead for ahead in ahead_ns)])
         return Observation(
@@ -127,6 +151,9 @@ class Observer:
             joints_age_ns=joints_age_ns,
             streams=streams,
             under_way=self._forecast.under_way(state),
+            load=state.load,
+            goals=self._goals.read() if self._goals else {},
+            epoch=self._epoch,
         )
 
     def _stream_value(self, name: str, now_ns: int) -> StreamValue | None:

@@ -16,6 +16,7 @@ from spinal.native.shared import Mailbox
 from spinal.native.trajectory import TrajectoryWriter
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import PolicyError
+from spinal.runtime.goals import GoalReader
 from spinal.runtime.policy.delay import DelayMeter
 from spinal.runtime.policy.forecast import Forecast
 from spinal.runtime.policy.keep_alive import KeepAlive
@@ -73,7 +74,8 @@ class PolicyProcess:
         streams = pose_inputs(robot, wiring.attach(Writer.SIM), SIM_POSE) if robot.streams else {}
         joints_max_age_ns = max(bus.max_age_ms for bus in robot.buses.values()) * 1_000_000
         self._forecast = Forecast(robot)
-        self._observer = Observer(states, streams, joints_max_age_ns, self._forecast)
+        goals = GoalReader(wiring.attach(Writer.LINK))
+        self._observer = Observer(states, streams, joints_max_age_ns, self._forecast, goals)
         self._delay = DelayMeter(FIRST_DELAY_NS)
         self._inference, self._late = Histogram(), Histogram()
         self._runs = self._blind = self._bad_answers = 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spinal.native import clock
 from spinal.runtime.config.card import PolicyCard
+from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import Meaning, decode_chunk
 from spinal.runtime.decode.chunk import NOT_FINITE
 from spinal.runtime.decode.registry import make_decoder
@@ -30,21 +31,30 @@ __all__ = ["Execution", "PolicyStep"]
 class PolicyStep:
     """A model, its card, and how its chunks are executed. One thread; ``seed`` feeds its noise.
 
-    ``folder``: the model's, for what its decoder needs beside it.
+    ``folder``: the model's, for what its decoder needs beside it. ``robot``: for units, ranges and links that its
+    file gives; without, the card's joints are the robot's in rad and m.
     """
 
     def __init__(
-        self, card: PolicyCard, engine: Engine, execution: Execution, seed: int = 0, folder: Path = Path()
+        self,
+        card: PolicyCard,
+        engine: Engine,
+        execution: Execution,
+        seed: int = 0,
+        folder: Path = Path(),
+        robot: RobotConfig | None = None,
     ) -> None:
         self.card = card
         self.execution = execution
         self.run_ns = (0, 0)
         """When the model's last run began and ended."""
-        self._fills = Fills(card, engine)
+        self._meaning = Meaning(card, robot)
+        self._fills = Fills(card, engine, self._meaning, robot)
         self._head = make_head(card, engine)
         self._decoder = make_decoder(card, folder)
-        self._meaning = Meaning(card)
-        self._at_once = card.decoder.kind == "chunk" and self._meaning.plain and card.chunk.first == 0
+        plain = self._meaning.plain and not self._fills.remembers
+        whole = card.chunk.first == 0 and card.chunk.repeat == 1
+        self._at_once = card.decoder.kind == "chunk" and plain and whole
         self.restart(seed)
 
     def restart(self, seed: int) -> None:
@@ -69,27 +79,36 @@ class PolicyStep:
         if self._at_once:
             return decode_chunk(answer[self.card.output.name], observation, step_ns)
         decoded = self._decoder.decode(answer)
-        base = observation.position if self.card.relative_to == "measured" else observation.command[:, 0]
-        actions = self._meaning.to_joints(decoded.actions[self.card.chunk.first :], base)
-        given = len(observation.ahead)
-        actions[:given] = observation.ahead
+        base = self._meaning.base(observation)
+        actions = self._meaning.to_joints(
+            self._executed(decoded.actions), base, observation.ahead, observation.command[:, 0]
+        )
         if not np.isfinite(actions).all():
             raise NOT_FINITE
+        if self._fills.remembers:
+            self._fills.accepted(observation.stamp_ns, decoded.actions)
         return Chunk(
             observation_stamp_ns=observation.stamp_ns,
             sensor_stamp_ns=observation.sensor_stamp_ns,
             first_ns=observation.stamp_ns + step_ns,
             step_ns=step_ns,
             actions=actions,
-            given=given,
+            given=len(observation.ahead),
             decoder=self.card.decoder.kind,
             under_way=observation.under_way,
             spline=self._as_joints(decoded.spline, base),
+            base=None if self.card.representation == "absolute" else base,
         )
+
+    def _executed(self, actions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Those from the card's first on, the last of them as often as it stands."""
+        chunk = self.card.chunk
+        last = np.repeat(actions[-1:], chunk.repeat - 1, axis=0)
+        return np.concatenate([actions[chunk.first :], last]) if chunk.repeat > 1 else actions[chunk.first :]
 
     def _as_joints(self, spline: Spline | None, base: NDArray[np.float64]) -> Spline | None:
         """``spline`` in joint targets, where these are an affine function of each control point by itself."""
-        if spline is None or spline.degree < 1 or self.card.representation not in ("absolute", "relative"):
+        if spline is None or spline.degree < 1 or not self._meaning.pointwise:
             return None
         controls = self._meaning.to_joints(spline.controls, base)
         if not np.isfinite(controls).all():

@@ -44,7 +44,7 @@ CONTROLLER = ProcessRow(
 POLICY = ProcessRow(
     "policy",
     "spinal.runtime.policy.process",
-    (Writer.CONTROLLER, Writer.SUPERVISOR, Writer.SIM),
+    (Writer.CONTROLLER, Writer.SUPERVISOR, Writer.SIM, Writer.LINK),
     silent_limit_ms=3000,
     ready_limit_s=60.0,
 )

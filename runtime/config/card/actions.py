@@ -70,6 +70,12 @@ class CardJoint(Section):
         default=False,
         description='true: this channel is absolute, whatever "representation" says of the others',
     )
+    range: Annotated[tuple[float, float], Field(strict=False)] | None = Field(
+        default=None,
+        description="what its unit was calibrated on, in rad (m for a gripper): 0 to 100 percent of it, degrees"
+        " from its middle; the larger first where the model counts against the robot. Without: the robot file's"
+        " limits for percent, and 0 rad for degrees",
+    )
     default_position: float | None = Field(
         default=None,
         description="the pose that the model starts from, in its unit; what joint_offset is taken from",
@@ -93,8 +99,11 @@ class PoseSpec(Section):
     """Actions that are poses of a link: x, y, z, a rotation, and then the joints that are named as grippers."""
 
     link: Name = Field(description="the link that is moved, as [[fence.links]] of the robot file calls it")
-    rotation: Literal["6d", "quaternion_wxyz", "quaternion_xyzw", "rotation_vector", "euler_xyz", "none"] = (
-        Field(description="how the rotation is written; none: the link's point alone")
+    rotation: Literal[
+        "6d", "6d_rows", "quaternion_wxyz", "quaternion_xyzw", "rotation_vector", "euler_xyz", "none"
+    ] = Field(
+        description="how the rotation is written: 6d is the matrix's first two columns (Zhou et al.), 6d_rows its"
+        " first two rows (pytorch3d, UMI); euler_xyz a URDF's roll, pitch, yaw; none: the link's point alone"
     )
     relative: Literal["none", "base", "tool"] = Field(
         default="none",
@@ -103,6 +112,19 @@ class PoseSpec(Section):
     )
     point: Annotated[tuple[float, float, float], Field(strict=False)] = Field(
         default=(0.0, 0.0, 0.0), description="the point of the link that is meant, in its own frame, m"
+    )
+    tolerance_mm: float = Field(
+        default=5.0,
+        gt=0,
+        le=1000,
+        description="an answer whose point the arm cannot reach to this is refused, in mm",
+    )
+    tolerance_deg: float | None = Field(
+        default=None,
+        gt=0,
+        le=180,
+        description="likewise its rotation, in degrees; without, 5 where six joints or more move the link, and any"
+        " where fewer do: they cannot reach every rotation",
     )
 
 

@@ -100,7 +100,7 @@ class PolicyCard(Section):
         """Numbers of an action."""
         if self.pose is None:
             return len(self.joints)
-        sizes = {"6d": 6, "rotation_vector": 3, "euler_xyz": 3, "none": 0}
+        sizes = {"6d": 6, "6d_rows": 6, "rotation_vector": 3, "euler_xyz": 3, "none": 0}
         return 3 + sizes.get(self.pose.rotation, 4) + sum(joint.kind == "gripper" for joint in self.joints)
 
     @property

@@ -56,6 +56,11 @@ class ImageSpec(Section):
         description="how another aspect is met: stretch, letterbox (black bars) or crop (the middle)",
     )
     colours: Literal["rgb", "bgr", "grey"] = Field(default="rgb", description="rgb, bgr or grey")
+    antialias: bool = Field(
+        default=False,
+        description="true: what becomes smaller is averaged, as Pillow and torchvision do it; false: bilinear"
+        " between the four nearest, as OpenCV and torch.nn.functional.interpolate do it",
+    )
     range: Literal["0_1", "0_255", "-1_1"] = Field(
         default="0_1", description='what 0 to 255 becomes: "0_1", "0_255" or "-1_1"'
     )
@@ -86,6 +91,16 @@ class Part(Section):
     )
     normalise: Normalisation | None = Field(default=None, description="from the unit to the model's numbers")
     image: ImageSpec | None = Field(default=None, description="for camera:NAME")
+    max_age_ms: float | None = Field(
+        default=None,
+        gt=0,
+        le=600_000,
+        description="for goal:KIND and camera:NAME: older is a fault; without, a goal's own deadline holds",
+    )
+    optional: bool = Field(
+        default=False,
+        description="for goal:KIND: true: zeros where the planner gives none, in place of a fault",
+    )
 
     @property
     def sensor(self) -> tuple[str, str] | None:
