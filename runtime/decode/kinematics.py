@@ -73,7 +73,7 @@ class Chain:
         self._point = origin + rotation @ point
 
     def pose(self, q: Array) -> tuple[Array, Array]:
-        """The point [n, 3] in m and the link's rotation [n, 3, 3], seen from the base, at ``q`` [n, joint] in rad."""
+        """The point [n, 3] in m and the link's rotation [n, 3, 3], in the base's frame, at ``q`` [n, joint]."""
         p, r, _, _ = self._walk(q)
         return p, r
 

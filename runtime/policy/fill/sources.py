@@ -36,7 +36,8 @@ class Sources:
             case "joints":
                 return self._joints(part, name, of)
             case "stream":
-                return self._sensor(*name.split(".", 1), of=of)
+                sensor, _, field = name.partition(".")
+                return self._sensor(sensor, field, of)
             case "goal":
                 return goal_source(part, name, part.size or room, of)
         return self._of_chunk(name, part.size or room, of)
