@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from spinal.drivers.ports import PortFacts, port_facts, serial_ports
 from spinal.runtime.config.budget import CYCLES, BusBudget, budget_problems, bus_budget
-from spinal.runtime.config.card import PolicyCard, load_card
+from spinal.runtime.config.card import PolicyCard
+from spinal.runtime.config.card.examine import examine_policy
 from spinal.runtime.config.cross import did_you_mean
 from spinal.runtime.config.load import load_robot
 from spinal.runtime.config.match import CardMatch, match_card
 from spinal.runtime.config.robot import RobotConfig
-from spinal.runtime.errors import ConfigError, Problem
+from spinal.runtime.errors import Problem
 
 if TYPE_CHECKING:
     from spinal.runtime.cli.check_fence import FenceFacts
@@ -98,10 +99,11 @@ def _examine_policy(report: CheckReport) -> None:
     policy = report.robot.policy
     if policy is None:
         return
-    try:
-        report.card = load_card(policy.model)
-    except ConfigError as error:
-        report.problems += [Problem(f"policy.model: {p.path}", p.message, p.hint) for p in error.problems]
+    found = examine_policy(policy.model)
+    report.problems += [Problem(f"policy.model: {p.path}", p.message, p.hint) for p in found.problems]
+    report.warnings += [Problem(f"policy.model: {p.path}", p.message, p.hint) for p in found.warnings]
+    report.card = found.file.card
+    if report.card is None:
         return
     report.match = match_card(report.card, report.robot)
     report.problems += report.match.problems

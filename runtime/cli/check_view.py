@@ -18,9 +18,7 @@ _FILE_WIDTH = 120
 
 def show(report: CheckReport, path: str, console: Console | None = None) -> None:
     """Prints the report without its problems, which belong on stderr."""
-    out = console or Console(highlight=False, soft_wrap=True)
-    if not out.is_terminal:
-        out.width = _FILE_WIDTH
+    out = to_console(console)
     robot = report.robot
     out.print(Text.assemble((robot.name, "bold"), f"  {robot.description}  ", (path, "dim")))
     out.print(f"servo {robot.control.servo_hz} Hz, real-time permissions: {robot.control.realtime}")
@@ -42,11 +40,19 @@ def show(report: CheckReport, path: str, console: Console | None = None) -> None
         out.print(Text.assemble(("ok: ", "green"), f"nothing was moved. next: spinal run {path}"))
 
 
+def to_console(console: Console | None = None) -> Console:
+    """``console``, or stdout, which takes text as it is; wide where nothing should be cut."""
+    out = console or Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+    if not out.is_terminal:
+        out.width = _FILE_WIDTH
+    return out
+
+
 def _policy_line(report: CheckReport) -> str:
     policy, card = report.robot.policy, report.card
     if policy is None:
         return "policy: none, the robot follows a planner's chunks"
-    if card is None:
+    if card is None or any(problem.path.startswith("policy.model") for problem in report.problems):
         return f"policy: {policy.model} cannot be used, see below"
     chunk = f"{card.chunk.steps} steps of {card.chunk.step_ms:g} ms"
     digest = (card.sha256 or "")[:12]
@@ -54,7 +60,7 @@ def _policy_line(report: CheckReport) -> str:
 
 
 def _joints(report: CheckReport) -> Table:
-    table = _table("joint", "motor", "range", "speed", "accel.", "jerk", "torque", "rest", "brake", "card")
+    table = table_of("joint", "motor", "range", "speed", "accel.", "jerk", "torque", "rest", "brake", "card")
     differences = {row.index: row.difference for row in report.match.joints} if report.match else {}
     for index, joint in enumerate(report.robot.joints):
         difference = differences.get(index)
@@ -76,7 +82,7 @@ def _joint_cells(joint: Joint) -> list[str]:
 
 
 def _buses(report: CheckReport) -> Table:
-    table = _table(
+    table = table_of(
         "bus", "driver", "port", "baud", "read us", "write us", "gaps us", "cycle us", "of tick", "health"
     )
     for name, settings in report.robot.buses.items():
@@ -99,7 +105,8 @@ def _health(budget: BusBudget) -> str:
     return f"+{budget.health_bytes} B, {often}"
 
 
-def _table(*headings: str) -> Table:
+def table_of(*headings: str) -> Table:
+    """A plain table of ours; the first column is left-aligned."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index == 0 else "right", no_wrap=True)

@@ -9,7 +9,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-ACTIONS = ("spinal.runtime.cli.policy_schema",)
+ACTIONS = (
+    "spinal.runtime.cli.policy_show",
+    "spinal.runtime.cli.policy_check",
+    "spinal.runtime.cli.policy_stamp",
+    "spinal.runtime.cli.policy_schema",
+)
 """The modules, in the order of the help."""
 
 

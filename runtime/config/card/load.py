@@ -73,7 +73,7 @@ def read_policy(model: str | Path) -> PolicyFile:
     problems = [*facts.problems, *problems]
     embedded, embedded_problems = _embedded(path, facts)
     if raw is not None:
-        card, wrong = _checked(raw, path.parent, beside.name)
+        card, wrong = checked_card(raw, path.parent, beside.name)
         warnings = _differences(card, embedded, embedded_problems, beside.name) if facts.card_text else []
         return PolicyFile(
             path,
@@ -126,7 +126,7 @@ def _engine(raw: Mapping[str, Any] | None) -> object:
     return ONNXRUNTIME if raw is None else raw.get("engine", ONNXRUNTIME)
 
 
-def _checked(raw: Mapping[str, Any], folder: Path, name: str) -> tuple[PolicyCard | None, list[Problem]]:
+def checked_card(raw: Mapping[str, Any], folder: Path, name: str) -> tuple[PolicyCard | None, list[Problem]]:
     """The card in ``raw`` with the numbers of its statistics files, and its problems as paths in ``name``."""
     completed, problems = resolve(raw, folder)
     card = None
@@ -144,7 +144,7 @@ def _embedded(path: Path, facts: ModelFacts) -> tuple[PolicyCard | None, list[Pr
         raw = card_tables(facts.card_text, path.name)
     except ConfigError as error:
         return None, [Problem(path.name, p.message, p.hint) for p in error.problems]
-    return _checked(raw, path.parent, f"{path.name} (spinal.card)")
+    return checked_card(raw, path.parent, f"{path.name} (spinal.card)")
 
 
 def _digest(card: PolicyCard | None, facts: ModelFacts, beside: str) -> list[Problem]:
