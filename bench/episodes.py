@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,10 +33,10 @@ class Condition:
 
     delay_steps: int = 0
     """Policy steps after its observation at which an answer is published."""
-    execution: Mapping[str, float] = field(default_factory=dict)
+    execution: Mapping[str, float | str] = field(default_factory=dict)
     prefix: bool = True
     """False: the policy is not told what is executed until its answer is in force."""
-    noise: str | None = None
+    noise: Literal["zero", "normal"] | None = None
     """None: what the card says."""
     robot: Path = SHIPPED
     model: Path | None = None
@@ -93,6 +93,11 @@ class Result:
 
 def run(conditions: Sequence[Condition], seeds: Sequence[int], processes: int) -> list[Result]:
     """Every condition on the same seeds; progress goes to stderr. Raises ConfigError, PolicyError."""
+    return [Result.of(one) for one in run_each(conditions, seeds, processes)]
+
+
+def run_each(conditions: Sequence[Condition], seeds: Sequence[int], processes: int) -> list[list[Episode]]:
+    """[condition][seed]: every episode; progress goes to stderr. Raises ConfigError, PolicyError."""
     batches = [list(seeds[first : first + BATCH]) for first in range(0, len(seeds), BATCH)]
     jobs = [(condition, batch) for condition in conditions for batch in batches]
     episodes: list[list[Episode]] = [[] for _ in conditions]
@@ -100,7 +105,7 @@ def run(conditions: Sequence[Condition], seeds: Sequence[int], processes: int) -
         for number, batch in enumerate(pool.imap(_batch, jobs)):
             episodes[number // len(batches)].extend(batch)
             _progress(number + 1, len(jobs))
-    return [Result.of(one) for one in episodes]
+    return episodes
 
 
 def _progress(done: int, of: int) -> None:
@@ -118,13 +123,7 @@ def _batch(job: tuple[Condition, list[int]]) -> list[Episode]:
     if not _world:
         _world.append(CartpickWorld())
     robot = _robot(condition)
-    policy = load_policy(robot)
-    changes: dict[str, Any] = {}
-    if not condition.prefix:
-        changes["prefix"] = policy.card.prefix.model_copy(update={"max_steps": 0})
-    if condition.noise is not None:
-        changes["noise"] = condition.noise
-    policy.card = policy.card.model_copy(update=changes)
+    policy = load_policy(robot, noise=condition.noise)
     delay_ns = condition.delay_steps * policy.execution.step_ns
     rollout = Rollout(robot, policy, _world[0], added_delay_ns=delay_ns)
     return [rollout.episode(seed, "lifted" if seed % 2 else "home") for seed in seeds]
@@ -132,7 +131,10 @@ def _batch(job: tuple[Condition, list[int]]) -> list[Episode]:
 
 def _robot(condition: Condition) -> RobotConfig:
     robot = load_robot(condition.robot)
-    changes: dict[str, Any] = {"execution": robot.execution.model_copy(update=dict(condition.execution))}
+    execution = dict(condition.execution)
+    if not condition.prefix:
+        execution["strategy"] = "latest"
+    changes: dict[str, Any] = {"execution": robot.execution.model_copy(update=execution)}
     if condition.model is not None and robot.policy is not None:
         changes["policy"] = robot.policy.model_copy(update={"model": str(condition.model)})
     return robot.model_copy(update=changes)

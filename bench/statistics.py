@@ -8,6 +8,7 @@ hits both sides not at all. Its interval is a bootstrap over slices (B. Efron, A
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,6 +42,24 @@ def wilson(successes: int, trials: int, z: float = 1.96) -> tuple[float, float]:
     centre = (rate + spread / 2) / (1 + spread)
     half = z / (1 + spread) * math.sqrt(rate * (1 - rate) / trials + spread / (4 * trials))
     return centre - half, centre + half
+
+
+def paired_difference(
+    first: Sequence[bool], second: Sequence[bool], z: float = 1.96
+) -> tuple[float, float, float]:
+    """(difference, low, high) of two rates of success on the same trials, from what only one of them solved
+    (Q. McNemar, Psychometrika 12, 1947; the interval is Wald's with a half of a trial added to either side, so that
+    no disagreement is not taken for certainty). Raises ValueError for none, or for another number of trials.
+    """
+    if len(first) != len(second) or not first:
+        raise ValueError(f"{len(first)} and {len(second)} trials are no pairs")
+    n = len(first)
+    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
+    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
+    difference = (only_first - only_second) / n
+    apart = only_first + only_second + 1
+    half = z * math.sqrt(apart - (only_first - only_second) ** 2 / n) / n
+    return difference, difference - half, difference + half
 
 
 def quantile(counts: Counts, edges: Array, fraction: float) -> float:

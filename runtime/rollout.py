@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -37,9 +38,9 @@ class Episode:
     """What the policy measured as its own delay at the end."""
 
 
-def load_policy(robot: RobotConfig, seed: int = 0) -> PolicyStep:
-    """The robot's policy, warm. Raises ConfigError, PolicyError."""
-    return load(robot, seed).step
+def load_policy(robot: RobotConfig, seed: int = 0, noise: Literal["zero", "normal"] | None = None) -> PolicyStep:
+    """The robot's policy, warm; ``noise`` in place of what its card says. Raises ConfigError, PolicyError."""
+    return load(robot, seed, noise=noise).step
 
 
 class Rollout:
@@ -74,6 +75,9 @@ class Rollout:
         """One policy step, and the ticks until the next one begins."""
         now_ns = self._next_ns
         self.robot.advance_to(now_ns)
+        if not self._policy.strategy.due(now_ns):
+            self._next_ns += self._period_ns
+            return
         delay_ns = self._delay.delay_ns
         observation = self.robot.observe(now_ns, self._policy.ahead_ns(delay_ns))
         if observation is not None:
@@ -83,7 +87,7 @@ class Rollout:
             chunk = self._policy.infer(observation)
             published_ns = now_ns + self._answer_ns
             self.robot.submit(
-                self._policy.execution.trajectory(chunk, observation.command, published_ns, delay_ns),
+                self._policy.trajectory(chunk, observation.command, published_ns, delay_ns),
                 published_ns,
             )
         self._next_ns += max(self._answer_ns, self._period_ns)

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from spinal.bench import judge
 from spinal.bench.disturbance import PRESSURE_LIMIT, STEAL_LIMIT, Watch, reason
 from spinal.bench.result import Disturbance, Verdict
-from spinal.bench.statistics import FEWEST_SLICES, Ratio, bootstrap_median, quantile, slice_ratio
+from spinal.bench.statistics import (
+    FEWEST_SLICES,
+    Ratio,
+    bootstrap_median,
+    paired_difference,
+    quantile,
+    slice_ratio,
+)
 from spinal.native.histogram import UPPER_EDGES_NS, Histogram
 
 SLICES = 24
@@ -160,3 +167,25 @@ def test_the_watch_reads_shares():
         sum(range(200_000))
     assert 0 <= watch.seen.steal <= 1
     assert 0 <= watch.seen.pressure <= 1
+
+
+def test_pairs_count_what_only_one_of_them_solved():
+    ours = [True] * 60 + [True] * 25 + [False] * 5 + [False] * 10
+    theirs = [True] * 60 + [False] * 25 + [True] * 5 + [False] * 10
+    difference, low, high = paired_difference(ours, theirs)
+    assert difference == pytest.approx(0.20)
+    assert high - low == pytest.approx(2 * 1.96 * math.sqrt(31 - 400 / 100) / 100)
+    assert low > 0
+    assert paired_difference(theirs, ours)[2] < 0
+
+
+def test_pairs_that_never_differ_are_not_certain():
+    difference, low, high = paired_difference([True] * 50, [True] * 50)
+    assert (difference, low) == (0, -high)
+    assert high == pytest.approx(1.96 / 50)
+
+
+@pytest.mark.parametrize(("first", "second"), [([], []), ([True], [True, False])])
+def test_what_is_no_pair_is_refused(first, second):
+    with pytest.raises(ValueError, match="no pairs"):
+        paired_difference(first, second)

@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 
 from spinal.native.shared import Mailbox, Segment
 from spinal.native.trajectory import LARGEST_BYTES, MAX_WAYPOINTS, ActiveTrajectory, TrajectoryWriter
-from spinal.runtime.config.robot import ExecutionSettings
+from spinal.runtime.config.execution import ExecutionSettings
 from spinal.runtime.trajectory import KEPT, fit, resample
 from spinal.runtime.types import Trajectory
 

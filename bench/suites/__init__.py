@@ -102,15 +102,26 @@ TABLE = (
         "task",
         "how often and how smoothly the policy picks, in lock-step",
         options=(
-            Option("--episodes", options.count, None, "of each condition, also of front (300; front 100)"),
-            Option("--delays", options.delays, None, "in policy steps, also of front (0,2,4,6)"),
+            Option(
+                "--episodes",
+                options.count,
+                None,
+                "of each condition, also of delays and front (300; those 100)",
+            ),
+            Option(
+                "--delays",
+                options.delays,
+                None,
+                "in policy steps, also of delays (0 to 8) and front (0,2,4,6)",
+            ),
             Option("--robot", Path, None, "another robot file, also for front"),
             Option("--model", Path, None, "another ONNX policy, with its card beside it"),
             Option("--noise", options.noise, None, "zero or normal, in place of what the card says"),
             Option("--seeds", options.seed_range, seeds.EVALUATION, "evaluation (default) or validation"),
-            Option("--processes", options.count, 2, "side by side, also for front"),
+            Option("--processes", options.count, 2, "side by side, also for delays and front"),
         ),
     ),
+    Suite("delays", "success and jerk against inference delay, by how one chunk meets the next"),
     Suite("front", "success and jerk of other fits, blends and prefixes beside the shipped"),
 )
 

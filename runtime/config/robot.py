@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from spinal.runtime.config.cross import cross_problems
 from spinal.runtime.config.estop import EstopSettings
+from spinal.runtime.config.execution import ExecutionSettings
 from spinal.runtime.config.fence import FenceSettings
 from spinal.runtime.config.joints import Joint
 from spinal.runtime.config.policy import PolicySettings
@@ -49,62 +50,6 @@ class ControlSettings(Section):
     def period_ns(self) -> int:
         """Nanoseconds between two ticks."""
         return round(1_000_000_000 / self.servo_hz)
-
-
-class ExecutionSettings(Section):
-    """[execution]: how a chunk becomes a trajectory. The defaults suit 50 Hz chunks on a small arm."""
-
-    smoothing: float = Field(
-        default=0.02,
-        ge=0,
-        le=1000,
-        description="weight of the penalty on the eighth difference of a chunk's waypoints, without unit; 0 is"
-        " none, 0.02 keeps 99 % of a 6 Hz motion and 79 % of a 10 Hz one at 50 Hz",
-    )
-    seam_smoothing: float = Field(
-        default=200.0,
-        ge=0,
-        le=100_000,
-        description="weight of the penalty on the third difference of what a chunk changes where it joins the"
-        " motion under way, on top of smoothing; nothing of it is left 12 steps behind",
-    )
-    blend_min_ms: int = Field(
-        default=20, ge=1, le=2000, description="the shortest time in which a seam's mismatch decays, in ms"
-    )
-    blend_max_ms: int = Field(
-        default=160, ge=1, le=2000, description="the longest time in which a seam's mismatch decays, in ms"
-    )
-    blend_share: float = Field(
-        default=0.5,
-        gt=0,
-        le=1,
-        description="the share of acceleration and jerk limits that a blend may use, up to 1",
-    )
-    interpolation: Literal["smooth", "cubic", "quintic", "ruckig"] = Field(
-        default="smooth",
-        description="the way from a chunk to a spline: smooth takes its jitter out and smooths the seam, cubic and"
-        " quintic go through every action, ruckig follows inside blend_share of acceleration and jerk limits",
-    )
-    max_age_periods: int = Field(
-        default=3,
-        ge=1,
-        le=100,
-        description="policy periods after its observation until a chunk is no longer fresh",
-    )
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.blend_min_ms > self.blend_max_ms:
-            refuse(
-                [
-                    Problem(
-                        "blend_min_ms",
-                        f"must not be above blend_max_ms ({self.blend_max_ms}), and is {self.blend_min_ms}",
-                        "swap the two, or correct the one that is wrong",
-                    )
-                ]
-            )
-        return self
 
 
 class BusSettings(Section):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from spinal.runtime.config.execution import ExecutionSettings
 from spinal.runtime.config.limits import command_limits
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.trajectory import Interpolation, Path, make_interpolation, planned_positions
@@ -17,6 +18,7 @@ class Execution:
     """How chunks become trajectories; see [execution] in the robot file."""
 
     step_ns: int
+    """Between two actions, as they were taught."""
     blend_min_ns: int
     blend_max_ns: int
     blend_share: float
@@ -27,6 +29,9 @@ class Execution:
     grippers: tuple[bool, ...]
     interpolation: Interpolation
     """From a chunk to a path."""
+    travel: Array = field(default_factory=lambda: np.zeros(0))
+    """[joint]: from one end of its range to the other."""
+    settings: ExecutionSettings = field(default_factory=ExecutionSettings)
 
     @staticmethod
     def of(robot: RobotConfig, step_ns: int) -> Execution:
@@ -47,6 +52,8 @@ class Execution:
             interpolation=make_interpolation(
                 chosen.interpolation, chosen.smoothing, chosen.seam_smoothing, limits
             ),
+            travel=np.array([j.limits.position_max - j.limits.position_min for j in robot.joints]),
+            settings=chosen,
         )
 
     def trajectory(self, chunk: Chunk, command: Array, published_ns: int, delay_ns: int) -> Trajectory:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from spinal.runtime.config.card import PolicyCard, load_card
 from spinal.runtime.config.cross import did_you_mean
@@ -56,12 +57,22 @@ class LoadedPolicy:
             self.engine.close()
 
 
-def load(robot: RobotConfig, seed: int = 0, model: Path | None = None) -> LoadedPolicy:
-    """The robot's policy, or that of ``model`` in its place, loaded and warm. Raises ConfigError, PolicyError."""
+def load(
+    robot: RobotConfig,
+    seed: int = 0,
+    model: Path | None = None,
+    noise: Literal["zero", "normal"] | None = None,
+) -> LoadedPolicy:
+    """The robot's policy, or that of ``model`` in its place, loaded and warm. Raises ConfigError, PolicyError.
+
+    ``noise``: in place of what the card says.
+    """
     if robot.policy is None:
         raise PolicyError(f"{robot.name} has no policy", hint="add [policy] to the robot file")
     path = model if model is not None else Path(robot.policy.model)
     card = load_card(path)
+    if noise is not None:
+        card = card.model_copy(update={"noise": noise})
     engine = make_engine(path, card, robot.policy)
     step = PolicyStep(card, engine, Execution.of(robot, card.chunk.step_ns), seed, path.parent, robot)
     return LoadedPolicy(path, engine, step)

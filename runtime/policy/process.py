@@ -107,6 +107,8 @@ class PolicyProcess:
             next_ns += max(1, (now_ns - next_ns) // self._period_ns) * self._period_ns
 
     def _one_step(self, due_ns: int, now_ns: int) -> None:
+        if not self._policy.step.strategy.due(now_ns):
+            return
         delay_ns = self._delay.delay_ns
         observation = self._observer.observe(now_ns, self._policy.step.ahead_ns(delay_ns))
         state = self._observer.newest
@@ -147,7 +149,7 @@ class PolicyProcess:
         ended_ns = clock.now_ns()
         self._inference.record(ended_ns - began_ns)
         self._policy.pace.took(ended_ns - began_ns)
-        return self._policy.step.execution.trajectory(chunk, observation.command, ended_ns, delay_ns)
+        return self._policy.step.trajectory(chunk, observation.command, ended_ns, delay_ns)
 
     def _report(self, now_ns: int) -> None:
         self._segment.beat(now_ns or clock.now_ns())

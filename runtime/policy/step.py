@@ -2,28 +2,31 @@
 
     fill inputs -> infer -> decode -> mean -> fit
 
-What will be executed anyway until the answer can be in force, the prefix, is given to a model that was trained
-for it: the steps that lie inside the measured delay, and no more.
+What of the motion under way an answer is told, and what of the answer is executed, is the strategy's
+(``strategy.py``); how fast, the tempo's (``tempo.py``).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spinal.native import clock
 from spinal.runtime.config.card import PolicyCard
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import Meaning, decode_chunk
 from spinal.runtime.decode.chunk import NOT_FINITE
+from spinal.runtime.decode.decoder import Answer
 from spinal.runtime.decode.registry import make_decoder
 from spinal.runtime.policy.engine import Engine
 from spinal.runtime.policy.execution import Execution
 from spinal.runtime.policy.fill import Fills
-from spinal.runtime.policy.head import make_head
-from spinal.runtime.types import Chunk, Observation, Spline
+from spinal.runtime.policy.head import Guide, guides_of, make_head
+from spinal.runtime.policy.strategy import make_strategy
+from spinal.runtime.policy.tempo import Tempo
+from spinal.runtime.types import Array, Chunk, Observation, Spline, Trajectory
 
 __all__ = ["Execution", "PolicyStep"]
 
@@ -55,6 +58,10 @@ class PolicyStep:
         plain = self._meaning.plain and not self._fills.remembers
         whole = card.chunk.first == 0 and card.chunk.repeat == 1
         self._at_once = card.decoder.kind == "chunk" and plain and whole
+        self.strategy = make_strategy(card, execution)
+        self._guides = guides_of(card)
+        self._tempo = Tempo(execution, card.chunk)
+        self._delay_steps = card.chunk.steps  # nobody has asked yet: whatever an observation looked ahead
         self.restart(seed)
 
     def restart(self, seed: int) -> None:
@@ -62,55 +69,85 @@ class PolicyStep:
         self._fills.restart(seed)
         self._head.restart(seed)
         self._decoder.restart()
+        self.strategy.restart()
+        self._tempo.restart()
 
     def ahead_ns(self, delay_ns: int) -> tuple[int, ...]:
-        """How far an observation must look ahead for an answer in force after ``delay_ns``: steps inside it."""
-        step_ns = self.execution.step_ns
-        frozen = min(delay_ns // step_ns, self.card.prefix.max_steps)
-        return tuple(step_ns * (k + 1) for k in range(frozen))
+        """How far an observation must look ahead for an answer in force after ``delay_ns``."""
+        step_ns = self._tempo.step_ns(delay_ns)
+        self._delay_steps = delay_ns // step_ns
+        return tuple(step_ns * (k + 1) for k in range(self.strategy.look_ahead(self._delay_steps)))
 
     def infer(self, observation: Observation) -> Chunk:
         """The chunk that answers ``observation``. Raises PolicyError for an answer that is not finite."""
-        self._fills.fill(observation)
+        given = min(len(observation.ahead), self.strategy.given(self._delay_steps))
+        seen = self._tempo.seen(observation)
+        base = self._meaning.base(seen)
+        guide = self._guide(seen, base)
+        if given < len(seen.ahead):
+            seen = replace(seen, ahead=seen.ahead[:given])
+        self._fills.fill(seen)
         began_ns = clock.now_ns()
-        answer = self._head.answer(None)
+        answer = self._head.answer(guide)
         self.run_ns = (began_ns, clock.now_ns())
-        step_ns = self.execution.step_ns
         if self._at_once:
-            return decode_chunk(answer[self.card.output.name], observation, step_ns)
+            chunk = decode_chunk(answer[self.card.output.name], seen, self._tempo.current_ns)
+        else:
+            chunk = self._decode(answer, seen, base)
+        self._tempo.saw(observation, chunk)
+        return chunk
+
+    def trajectory(self, chunk: Chunk, command: Array, published_ns: int, delay_ns: int) -> Trajectory:
+        """What of ``chunk`` is executed, from the motion commanded at its observation ([joint, 3])."""
+        executed = self.strategy.executed(chunk, published_ns)
+        return self.execution.trajectory(executed, command, published_ns, delay_ns)
+
+    def _guide(self, seen: Observation, base: Array) -> Guide | None:
+        if self.strategy.name not in self._guides:  # a graph that answers at once has inputs for what is given
+            return None
+        held = self.strategy.held(seen, self._delay_steps, self._tempo.current_ns)
+        if held is None:
+            return None
+        return Guide(self._meaning.to_model(held.targets, base), held.weights, held.frozen, held.kind)
+
+    def _decode(self, answer: Answer, seen: Observation, base: Array) -> Chunk:
         decoded = self._decoder.decode(answer)
-        base = self._meaning.base(observation)
         actions = self._meaning.to_joints(
-            self._executed(decoded.actions), base, observation.ahead, observation.command[:, 0]
+            self._executed(decoded.actions), base, seen.ahead, seen.command[:, 0]
         )
         if not np.isfinite(actions).all():
             raise NOT_FINITE
         if self._fills.remembers:
-            self._fills.accepted(observation.stamp_ns, decoded.actions)
+            self._fills.accepted(seen.stamp_ns, decoded.actions)
+        step_ns = self._tempo.current_ns
         return Chunk(
-            observation_stamp_ns=observation.stamp_ns,
-            sensor_stamp_ns=observation.sensor_stamp_ns,
-            first_ns=observation.stamp_ns + step_ns,
+            observation_stamp_ns=seen.stamp_ns,
+            sensor_stamp_ns=seen.sensor_stamp_ns,
+            first_ns=seen.stamp_ns + step_ns,
             step_ns=step_ns,
             actions=actions,
-            given=len(observation.ahead),
+            given=len(seen.ahead),
             decoder=self.card.decoder.kind,
-            under_way=observation.under_way,
+            under_way=seen.under_way,
             spline=self._as_joints(decoded.spline, base),
             base=None if self.card.representation == "absolute" else base,
         )
 
-    def _executed(self, actions: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _executed(self, actions: Array) -> Array:
         """Those from the card's first on, the last of them as often as it stands."""
         chunk = self.card.chunk
         last = np.repeat(actions[-1:], chunk.repeat - 1, axis=0)
         return np.concatenate([actions[chunk.first :], last]) if chunk.repeat > 1 else actions[chunk.first :]
 
-    def _as_joints(self, spline: Spline | None, base: NDArray[np.float64]) -> Spline | None:
-        """``spline`` in joint targets, where these are an affine function of each control point by itself."""
+    def _as_joints(self, spline: Spline | None, base: Array) -> Spline | None:
+        """``spline`` in joint targets, where these are an affine function of each control point by itself.
+
+        It lasts as long as it is executed: faster or slower than it was taught.
+        """
         if spline is None or spline.degree < 1 or not self._meaning.pointwise:
             return None
         controls = self._meaning.to_joints(spline.controls, base)
         if not np.isfinite(controls).all():
             raise NOT_FINITE
-        return Spline(spline.degree, controls, spline.duration_s)
+        stretched_s = spline.duration_s * self._tempo.current_ns / self.execution.step_ns
+        return Spline(spline.degree, controls, stretched_s)
