@@ -38,7 +38,9 @@ class Episode:
     """What the policy measured as its own delay at the end."""
 
 
-def load_policy(robot: RobotConfig, seed: int = 0, noise: Literal["zero", "normal"] | None = None) -> PolicyStep:
+def load_policy(
+    robot: RobotConfig, seed: int = 0, noise: Literal["zero", "normal"] | None = None
+) -> PolicyStep:
     """The robot's policy, warm; ``noise`` in place of what its card says. Raises ConfigError, PolicyError."""
     return load(robot, seed, noise=noise).step
 

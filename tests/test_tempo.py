@@ -1,7 +1,5 @@
 """How fast chunks are executed: speeds, the delay's floor, grippers and an arm that is behind."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from test_policy_step import MS, NOW_NS, STEP_NS, observation
@@ -10,11 +8,11 @@ from spinal.runtime.config.execution import ExecutionSettings
 from spinal.runtime.policy.tempo import Tempo, slowed
 from spinal.runtime.types import Chunk
 
-CHUNK = SimpleNamestempo(steps=20, first=0)
+CHUNK = SimpleNamespace(steps=20, first=0)
 
 
 def tempo(**settings):
-    execution = SimpleNamestempo(
+    execution = SimpleNamespace(
         settings=ExecutionSettings(**settings),
         grippers=(False, True),
         travel=np.array([2.0, 0.02]),
@@ -64,7 +62,7 @@ def test_an_arm_that_is_behind_is_not_driven_faster():
     far = observation(command=((0.06, 0, 0), (0.01, 0, 0)))
     position = np.array([0.0, 0.01])
     for seen, step_ns in ((near, 10 * MS), (far, STEP_NS)):
-        found.saw(SimpleNamestempo(position=position, command=seen.command), chunk(0.0))
+        found.saw(SimpleNamespace(position=position, command=seen.command), chunk(0.0))
         assert found.step_ns(0) == step_ns
 
 
