@@ -1,5 +1,7 @@
 """How fast chunks are executed: speeds, the delay's floor, grippers and an arm that is behind."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from test_policy_step import MS, NOW_NS, STEP_NS, observation
@@ -23,7 +25,7 @@ def tempo(**settings):
 
 
 def chunk(gripper_m):
-    actions = np.linstempo((0.0, 0.0), (1.0, gripper_m), 20)
+    actions = np.linspace((0.0, 0.0), (1.0, gripper_m), 20)
     return Chunk(NOW_NS, NOW_NS, NOW_NS + STEP_NS, STEP_NS, actions, 0, "chunk")
 
 

@@ -103,7 +103,9 @@ class PolicyStep:
         return self.execution.trajectory(executed, command, published_ns, delay_ns)
 
     def _guide(self, seen: Observation, base: Array) -> Guide | None:
-        if self.strategy.name not in self._guides:  # a graph that answers at once has inputs for what is given
+        if (
+            self.strategy.name not in self._guides
+        ):  # a graph that answers at once has inputs for what is given
             return None
         held = self.strategy.held(seen, self._delay_steps, self._tempo.current_ns)
         if held is None:
