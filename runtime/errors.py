@@ -6,6 +6,7 @@
     ├── ConfigError        2   bad input: robot file, policy card, command line; all problems at once
     ├── BenchError         2   a suite, a result or a baseline that is not what it should be; one line
     ├── PolicyError        3   the model does not load, does not run, or answers nonsense
+    │   └── InvalidAnswer    one answer means no action: the chunk before stays in force
     ├── BusError           4   a port or a protocol: cannot be opened, does not answer, answers wrongly
     ├── LinkError          5   the planner link: cannot bind, refuses a message
     ├── ProcessError       6   supervision: a child did not start, or was given up
@@ -80,6 +81,17 @@ class PolicyError(SpinalError):
     """The model does not load, does not run, or answers something that is not a chunk."""
 
     exit_code = 3
+
+
+class InvalidAnswer(PolicyError):  # noqa: N818  a verdict on one answer, which the loop survives
+    """An answer that means no action, such as tokens that no encoder makes. The chunk before stays in force."""
+
+    def __init__(
+        self,
+        message: str,
+        hint: str = "the arm keeps its old chunk and holds at its end; see the card's decoder",
+    ) -> None:
+        super().__init__(message, hint)
 
 
 class BusError(SpinalError):

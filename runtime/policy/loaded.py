@@ -11,6 +11,7 @@ from spinal.runtime.config.cross import did_you_mean
 from spinal.runtime.config.policy import PolicySettings
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import PolicyError
+from spinal.runtime.policy.encoded import EncodedSession
 from spinal.runtime.policy.engine import Engine
 from spinal.runtime.policy.engine_process import ProcessEngine
 from spinal.runtime.policy.execution import Execution
@@ -82,6 +83,8 @@ def make_engine(model: Path, card: PolicyCard, settings: PolicySettings) -> Engi
     """What ``card`` names: onnxruntime, or a process that the robot file allows. Raises PolicyError."""
     if card.engine == ONNXRUNTIME:
         fallback = settings.allow_provider_fallback
+        if card.encoder is not None:
+            return EncodedSession(model, card, card.encoder, settings.providers, fallback, settings.options)
         return Session(model, card, settings.providers, fallback, settings.options)
     command = settings.engines.get(card.engine)
     if command is None:

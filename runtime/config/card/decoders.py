@@ -50,6 +50,12 @@ class FastDecoder(Section):
     max_token: int | None = Field(
         default=None, description="coefficients above it are refused; without, 2 scale sqrt(T)"
     )
+    largest: float = Field(
+        default=3.0,
+        gt=0,
+        description="an answer with a decoded number beyond it is refused; about 1 is usual, as actions are"
+        " normalised to -1 to 1 between their quantiles",
+    )
     from_vocabulary: int | None = Field(
         default=None, ge=1, description="a language model's vocabulary size: id = size - 1 - skipped - token"
     )
