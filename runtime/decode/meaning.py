@@ -41,7 +41,7 @@ class Meaning:
         self._step_s = card.chunk.step_ns * 1e-9
         self._kind = card.representation
         self.units = JointUnits(card.joints, None if robot is None else robot.joints)
-        self._scaling = scaling(card.output.normalise, card.channels, "output.normalise")
+        self._scaling = scaling(card.output.normalise, card.channels, "output.normalise", card.chunk.steps)
         self.plain = self._kind == "absolute" and self._scaling is None and self.units.plain
         """Whether the model's numbers are the joint targets."""
         self.pointwise = self._kind in ("absolute", "relative")
@@ -110,7 +110,7 @@ class Meaning:
                 case _:
                     changed = numbers
             numbers = np.where(self._absolute, numbers, changed)
-        return numbers if self._scaling is None else self._scaling.into(numbers)
+        return numbers if self._scaling is None else self._scaling.answer_of(numbers)
 
     def _put(self, targets: Array, numbers: Array, base: Array, start: Array) -> None:
         """Into the columns of ``targets`` that the card moves; ``start``: the target before the first of them."""

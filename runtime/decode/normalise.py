@@ -14,12 +14,16 @@ Array = NDArray[np.float64]
 class Scaling:
     """Between ``size`` channels' numbers x and the model's z, in the last axis of any array.
 
-    Raises PolicyError for statistics of another length than ``size``, and for a channel that would be divided by 0.
+    ``rows``: of a chunk, where the card gives numbers for each of its steps; an array's last axis but one is its
+    leading steps then. Raises PolicyError for statistics of another length, and for a channel that would be divided
+    by 0.
     """
 
-    def __init__(self, chosen: Normalisation, size: int, of: str) -> None:
+    def __init__(self, chosen: Normalisation, size: int, of: str, rows: int = 1) -> None:
+        stepwise = rows > 1 and any(count == rows * size for count in chosen.sizes().values())
+        shape: tuple[int, ...] = (rows, size) if stepwise else (size,)
         for word, count in chosen.sizes().items():
-            if count not in (1, size):
+            if count not in (1, size, rows * size):
                 raise PolicyError(
                     f"{of}: {word} has {count} numbers for {size} channels",
                     hint="the card gives one number a channel, or one for all of them",
@@ -27,8 +31,11 @@ class Scaling:
         self._clip = chosen.clip
 
         def numbers(word: str, default: float = 0.0) -> Array:
-            given = getattr(chosen, word)
-            return np.broadcast_to(np.asarray(default if given is None else given, np.float64), size).copy()
+            given = np.asarray(
+                default if getattr(chosen, word) is None else getattr(chosen, word), np.float64
+            )
+            each = given.reshape(shape) if stepwise and given.size == rows * size else given
+            return np.broadcast_to(each, shape).copy()
 
         match chosen.mode:
             case "mean_std":
@@ -37,44 +44,59 @@ class Scaling:
                     numbers("std") + chosen.eps,
                     numbers("std"),
                 )
-                self._shift = np.zeros(size)
+                self._shift = np.zeros(shape)
             case "min_max" | "quantiles":
                 low, high = ("min", "max") if chosen.mode == "min_max" else ("q01", "q99")
                 self._middle, self._back = numbers(low), (numbers(high) - numbers(low)) / 2
-                spread, self._shift = (numbers(high) - numbers(low) + chosen.eps) / 2, np.full(size, -1.0)
+                spread, self._shift = (numbers(high) - numbers(low) + chosen.eps) / 2, np.full(shape, -1.0)
             case "scale":
-                self._middle, self._back, self._shift = numbers("offset"), numbers("scale"), np.zeros(size)
-                spread = np.ones(size)
+                self._middle, self._back, self._shift = numbers("offset"), numbers("scale"), np.zeros(shape)
+                spread = np.ones(shape)
             case _:
-                self._middle, self._back, self._shift = np.zeros(size), np.ones(size), np.zeros(size)
-                spread = np.ones(size)
+                self._middle, self._back, self._shift = np.zeros(shape), np.ones(shape), np.zeros(shape)
+                spread = np.ones(shape)
         used = np.ones(size, bool) if chosen.mask is None else np.broadcast_to(np.asarray(chosen.mask), size)
-        empty = np.flatnonzero(used & (spread == 0))
+        empty = np.argwhere(used & (spread == 0))
         if len(empty):
             raise PolicyError(
-                f"{of}: channel {empty[0]} has no spread, so it would be divided by 0",
+                f"{of}: channel {empty[0][-1]} has no spread, so it would be divided by 0",
                 hint="give eps in the card's normalise, or mask the channel",
             )
         with np.errstate(divide="ignore"):
             self._gain = self._back if chosen.mode == "scale" else 1 / spread
+            self._answered = 1 / self._back  # what undoes ``out_of``: LeRobot leaves eps out on the way back
         self._used = None if used.all() else used
 
     def into(self, x: Array) -> Array:
-        """The model's numbers."""
-        z = (x - self._middle) * self._gain + self._shift
+        """The model's numbers of an input."""
+        return self._from(x, self._gain)
+
+    def out_of(self, z: Array) -> Array:
+        """Back from the model's numbers of an answer."""
+        within = z if self._clip is None else np.clip(z, *self._clip)
+        shift, back, middle = (self._rows(number, z) for number in (self._shift, self._back, self._middle))
+        x = (within - shift) * back + middle
+        return x if self._used is None else np.where(self._used, x, z)
+
+    def answer_of(self, x: Array) -> Array:
+        """The model's numbers of an answer that means x: ``out_of`` undone."""
+        return self._from(x, self._answered)
+
+    def _from(self, x: Array, gain: Array) -> Array:
+        middle, gain, shift = (self._rows(number, x) for number in (self._middle, gain, self._shift))
+        z = (x - middle) * gain + shift
         if self._clip is not None:
             z = np.clip(z, *self._clip)
         return z if self._used is None else np.where(self._used, z, x)
 
-    def out_of(self, z: Array) -> Array:
-        """Back from the model's numbers."""
-        within = z if self._clip is None else np.clip(z, *self._clip)
-        x = (within - self._shift) * self._back + self._middle
-        return x if self._used is None else np.where(self._used, x, z)
+    @staticmethod
+    def _rows(number: Array, like: Array) -> Array:
+        """As many steps as there are."""
+        return number[: like.shape[-2]] if number.ndim == 2 else number
 
 
-def scaling(chosen: Normalisation | None, size: int, of: str) -> Scaling | None:
+def scaling(chosen: Normalisation | None, size: int, of: str, rows: int = 1) -> Scaling | None:
     """None where nothing is to be done. ``of`` names it in an error."""
     if chosen is None or (chosen.mode == "identity" and chosen.clip is None):
         return None
-    return Scaling(chosen, size, of)
+    return Scaling(chosen, size, of, rows)
