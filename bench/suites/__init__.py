@@ -122,6 +122,7 @@ TABLE = (
         ),
     ),
     Suite("delays", "success and jerk against inference delay, by how one chunk meets the next"),
+    Suite("variants", "the shipped policy in half precision and with 8-bit weights"),
     Suite("front", "success and jerk of other fits, blends and prefixes beside the shipped"),
 )
 
