@@ -1,7 +1,7 @@
 """Smaller numbers for the same network: half precision, and 8-bit weights.
 
-Inputs and outputs stay float32, so the card stays true but for the digest. Conversion is onnxruntime's own and needs
-the ``onnx`` package (``pip install 'spinal[dev]'``).
+Inputs and outputs stay float32, so the card stays true but for the digest. Conversion is onnxruntime's own and
+needs the ``onnx`` package (``pip install 'spinal[dev]'``).
 """
 
 from __future__ import annotations
