@@ -3,7 +3,7 @@
     controller  stats, state mailbox, ring of tick records, report mailbox, last command, changes of mode,
                 health of the motors
     policy      trajectory mailbox, report mailbox
-    link        order mailbox, report mailbox, what planners say to the policy
+    link        order mailbox, report mailbox, what planners say to the policy, what is asked of its process
     supervisor  order mailbox, tail of the record ring, settings mailbox, emergency stops, faults of the simulation
     sim         pose mailbox (a short history), report mailbox, ring of what arrives at the servos
 
@@ -53,7 +53,7 @@ class Writer(StrEnum):
 CONTROLLER_STATS, CONTROLLER_STATE, CONTROLLER_RECORDS, CONTROLLER_REPORT, CONTROLLER_COMMAND = range(5)
 CONTROLLER_TRANSITIONS, CONTROLLER_HEALTH = 5, 6
 POLICY_TRAJECTORY, POLICY_REPORT = range(2)
-LINK_ORDER, LINK_REPORT, LINK_GOAL = range(3)
+LINK_ORDER, LINK_REPORT, LINK_GOAL, LINK_POLICY = range(4)
 SUPERVISOR_ORDER, SUPERVISOR_TAIL, SUPERVISOR_SETTINGS, SUPERVISOR_STOPS, SUPERVISOR_FAULTS = range(5)
 SIM_POSE, SIM_REPORT, SIM_WIRE = range(3)
 
@@ -82,6 +82,7 @@ def create(writer: Writer, joints: int) -> Segment:
                 LINK_ORDER: (layout.ORDER.itemsize, 4),
                 LINK_REPORT: report,
                 LINK_GOAL: (GOAL_BYTES, 4),
+                LINK_POLICY: report,
             }
         case Writer.SUPERVISOR:
             mailboxes = {

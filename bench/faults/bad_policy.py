@@ -103,7 +103,8 @@ class PolicyWithDefects(PolicyProcess):
     def __init__(self, wiring: Wiring, robot: RobotConfig) -> None:
         super().__init__(wiring, robot)
         order = Path(os.environ[ORDER_VARIABLE])
-        self._policy.step = SpoiledStep(self._policy.step, self._policy.engine, wiring.seed, order.read_text)
+        policy = self._exchange.active
+        policy.step = SpoiledStep(policy.step, policy.engine, wiring.seed, order.read_text)
         self._writer = cast(TrajectoryWriter, SpoilingWriter(self._writer, order.read_text))
 
 

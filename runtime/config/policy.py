@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from spinal.runtime.config.section import PROVIDER_PATTERN, Name, Section
+from spinal.runtime.config.section import FILE_PATTERN, PROVIDER_PATTERN, Name, Section
 
 Provider = Annotated[str, Field(pattern=PROVIDER_PATTERN)]
 Word = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -93,10 +93,10 @@ class EngineCommand(Section):
 class SwapSettings(Section):
     """[policy.swap]: how another model takes over while the robot runs."""
 
-    folders: Annotated[tuple[Word, ...], Field(strict=False)] = Field(
+    folders: Annotated[tuple[Annotated[str, Field(pattern=FILE_PATTERN)], ...], Field(strict=False)] = Field(
         default=(),
         max_length=16,
-        description="folders besides the model's own that a model may be taken from, relative to the robot file",
+        description="folders besides the model's own that a model may be taken from, each from / on",
     )
     shadow_steps: int = Field(
         default=25, ge=1, le=1000, description="observations that both models answer before the switch"

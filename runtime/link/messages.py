@@ -25,7 +25,9 @@ MAX_JOINTS = 64
 MAX_PARAMETERS = 16
 
 VERSION_MAJOR = 1
-VERSION_MINOR = 2  # 1: estop, relax, arm, speed; rung, conditions and speed in the state. 2: follow
+VERSION_MINOR = 2
+# 1: estop, relax, arm, speed; rung, conditions and speed in the state
+# 2: follow; policy_swap, policy_rollback, policy_reveal; policy and exchange in the state
 VERSION = VERSION_MAJOR << 8 | VERSION_MINOR
 
 INT63_MAX = (1 << 63) - 1
@@ -36,7 +38,20 @@ Word = Annotated[str, Meta(max_length=32, pattern=r"^[a-z_]*\Z")]
 Names = Annotated[tuple[Word, ...], Meta(max_length=64)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Text = Annotated[str, Meta(max_length=200, pattern=r"^[ -~]*\Z")]
-GoalKind = Literal["pick", "pause", "go_on", "stop", "estop", "relax", "arm", "speed", "follow"]
+GoalKind = Literal[
+    "pick",
+    "pause",
+    "go_on",
+    "stop",
+    "estop",
+    "relax",
+    "arm",
+    "speed",
+    "follow",
+    "policy_swap",
+    "policy_rollback",
+    "policy_reveal",
+]
 Parameter = bool | Signed | float | Text | Array
 Parameters = Annotated[dict[Word, Parameter], Meta(max_length=MAX_PARAMETERS)]
 
@@ -50,8 +65,10 @@ class Goal(msgspec.Struct, array_like=True, frozen=True):
 
     `pick` and `follow` run until their deadline, `pause` holds until `go_on`. `stop` and `estop` are the same: to
     rest by the emergency limits, latched until `arm`; `relax` lets go of the torque behind that. `speed` has the
-    parameter `percent`, 0 to 100, of the velocity limits, and stays until changed. What `pick` and `follow` may say to the
-    policy itself (`text`, `embedding`, `latent`, `waypoint`, `twist`) stands in `goals.py`.
+    parameter `percent`, 0 to 100, of the velocity limits, and stays until changed. What `pick` and `follow` may say
+    to the policy itself (`text`, `embedding`, `latent`, `waypoint`, `twist`) stands in `goals.py`. `policy_swap` has
+    the parameter `model`, a file in one of the robot file's folders, and may have `forced`; it, `policy_rollback`
+    and `policy_reveal` are about which model runs, and change nothing of the order in force.
     """
 
     goal_id: Count
@@ -78,7 +95,8 @@ class StateReport(msgspec.Struct, array_like=True, frozen=True):
 
     `stamp_ns` and `observation_age_ns` are in the robot's monotonic clock. `rung` is how far down the ladder it
     is, `conditions` name what is missing or wrong, `latched` those that stay until a person arms it again; `speed`
-    is the share of the velocity limits. Raises ValueError when the arrays are not one number per joint.
+    is the share of the velocity limits. `policy` is what runs; `exchange` how far the exchange of models stands
+    that goal `exchange_goal` asked for. Raises ValueError when the arrays are not one number per joint.
     """
 
     mode: Word
@@ -101,6 +119,10 @@ class StateReport(msgspec.Struct, array_like=True, frozen=True):
     latched: Names = ()
     speed: Share = 1.0
     energised: bool = False
+    policy: Text = ""
+    exchange: Word = ""
+    exchange_goal: Count = 0
+    exchange_detail: Text = ""
 
     def __post_init__(self) -> None:
         shape = self.position.shape

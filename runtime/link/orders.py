@@ -11,6 +11,7 @@ from spinal.native.loop import mode_name
 from spinal.runtime.link.envelope import Reason, RefusedError
 from spinal.runtime.link.goals import RUNS
 from spinal.runtime.link.messages import Goal
+from spinal.runtime.link.policy_requests import check_request
 from spinal.runtime.link.server import AcceptedGoal
 from spinal.runtime.segments import OrderWriter
 from spinal.runtime.types import State
@@ -20,8 +21,12 @@ PERCENT = "percent"
 AT_AN_END = (layout.MODE_STOPPED, layout.MODE_OFF)
 
 
-def consider(goal: Goal, state: State | None) -> None:
-    """Raises RefusedError for a goal that a robot in ``state`` (None: it has not begun) does not take."""
+def consider(goal: Goal, state: State | None, exchange: str = "") -> None:
+    """Raises RefusedError for a goal that a robot in ``state`` (None: it has not begun) does not take.
+
+    ``exchange``: how far an exchange of policies stands.
+    """
+    check_request(goal, exchange)
     if goal.kind == "speed":
         share_of(goal)
     if goal.kind == "arm" and (state is None or state.mode not in AT_AN_END):

@@ -8,6 +8,7 @@ What goals amount to stands in ``orders.py``.
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from spinal.native import clock
 from spinal.native.loop import LoopStats, conditions, mode_name, rung_name
@@ -18,11 +19,13 @@ from spinal.runtime.link.envelope import Gate
 from spinal.runtime.link.goals import PolicyGoals
 from spinal.runtime.link.messages import Goal, StateReport
 from spinal.runtime.link.orders import Orders, consider
+from spinal.runtime.link.policy_requests import PolicyRequests, printable
 from spinal.runtime.link.server import LinkServer
 from spinal.runtime.segments import (
     CONTROLLER_STATS,
     LINK_ORDER,
     LINK_REPORT,
+    POLICY_REPORT,
     SIM_REPORT,
     OrderWriter,
     ReportReader,
@@ -51,6 +54,8 @@ class LinkProcess:
         self._segment = wiring.attach(Writer.LINK)
         self._orders = Orders(OrderWriter(self._segment, LINK_ORDER))
         self._goals = PolicyGoals(GoalWriter(self._segment))
+        self._requests = PolicyRequests(self._segment)
+        self._policy = ReportReader(wiring.attach(Writer.POLICY), POLICY_REPORT) if robot.policy else None
         self._reports = ReportWriter(self._segment, LINK_REPORT)
         controller = wiring.attach(Writer.CONTROLLER)
         self._states = StateReader(controller, len(robot.joints))
@@ -63,7 +68,7 @@ class LinkProcess:
         )
 
     def _consider(self, goal: Goal) -> None:
-        consider(goal, self._states.read())
+        consider(goal, self._states.read(), self._exchange.get("status", ""))
         self._goals.consider(goal, clock.now_ns())
 
     def run(self, stop: StopRequest) -> None:
@@ -72,6 +77,8 @@ class LinkProcess:
             state_ns = 0
             while not stop.asked:
                 for accepted in server.poll(POLL_MS):
+                    if self._requests.pass_on(accepted):
+                        continue
                     now_ns = clock.now_ns()
                     self._goals.take(accepted, now_ns)
                     self._orders.obey(accepted, now_ns)
@@ -84,9 +91,16 @@ class LinkProcess:
                         server.publish(self._state_report(state, now_ns))
                     self._publish_counters()
 
+    @property
+    def _exchange(self) -> dict[str, Any]:
+        """How far an exchange of policies stands."""
+        told: dict[str, Any] = (self._policy.read() if self._policy else {}).get("exchange", {})
+        return told
+
     def _state_report(self, state: State, now_ns: int) -> StateReport:
         counts = self._stats.read()
         world = self._sim.read() if self._sim else {}
+        policy, exchange = self._policy.read() if self._policy else {}, self._exchange
         age_ns = now_ns - state.observation_stamp_ns if state.trajectory_id else 0
         return StateReport(
             mode=mode_name(state.mode),
@@ -109,6 +123,10 @@ class LinkProcess:
             latched=names_of(state.latched),
             speed=state.speed_scale,
             energised=state.energised,
+            policy=printable(policy.get("policy", "")),
+            exchange=exchange.get("status", ""),
+            exchange_goal=exchange.get("goal", 0),
+            exchange_detail=printable(exchange.get("why", "")),
         )
 
     def _publish_counters(self) -> None:

@@ -205,7 +205,7 @@ class ProcessEngine:
 def _described(model: str, engine: str, wanted: Signature) -> dict[str, Tensor]:
     """The outputs, all of them with a shape: an engine outside onnxruntime is told, and not asked."""
     open_ones = [name for name, tensor in wanted.outputs.items() if tensor is None]
-    if open_ones or wanted.whole:
+    if open_ones or wanted.every_output or wanted.whole:
         what = (
             f"outputs without a shape in its card: {', '.join(open_ones)}" if open_ones else "a looped head"
         )

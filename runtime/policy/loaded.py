@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from spinal.runtime.policy.pace import Pace
 from spinal.runtime.policy.session import Session
 from spinal.runtime.policy.signature import Signature
 from spinal.runtime.policy.step import PolicyStep
+from spinal.runtime.types import Observation
 
 ONNXRUNTIME = "onnxruntime"
 
@@ -31,6 +32,7 @@ class LoadedPolicy:
     engine: Engine
     step: PolicyStep
     pace: Pace = field(init=False)
+    _ahead_ns: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.card.inference_ms)
@@ -51,6 +53,23 @@ class LoadedPolicy:
         self.engine.run()
         for name, array in kept.items():
             self.engine.outputs[name][...] = array
+
+    def ahead_ns(self, delay_ns: int) -> tuple[int, ...]:
+        """How far an observation must look ahead for it."""
+        self._ahead_ns = self.step.ahead_ns(delay_ns)
+        return self._ahead_ns
+
+    def seen(self, observation: Observation, ahead_ns: tuple[int, ...]) -> Observation:
+        """``observation``, which looked ahead by ``ahead_ns``, as this policy wants it.
+
+        One that did not look where this policy asked shows it nothing of what is under way.
+        """
+        if ahead_ns == self._ahead_ns:
+            return observation
+        wanted = len(self._ahead_ns)
+        if ahead_ns[:wanted] == self._ahead_ns:
+            return replace(observation, ahead=observation.ahead[:wanted])
+        return replace(observation, ahead=observation.ahead[:0], under_way=None)
 
     def close(self) -> None:
         """Lets go of its engine's process, where it has one."""

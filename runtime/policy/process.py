@@ -17,17 +17,22 @@ from spinal.native.trajectory import TrajectoryWriter
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.goals import GoalReader
+from spinal.runtime.policy.background import Background
 from spinal.runtime.policy.delay import DelayMeter
+from spinal.runtime.policy.exchange import Exchange, Request
 from spinal.runtime.policy.forecast import Forecast
 from spinal.runtime.policy.keep_alive import KeepAlive
+from spinal.runtime.policy.live_step import LiveStep
 from spinal.runtime.policy.loaded import load
 from spinal.runtime.policy.observe import Observer, pose_inputs
 from spinal.runtime.policy.session import bound_memory
 from spinal.runtime.segments import (
+    LINK_POLICY,
     POLICY_REPORT,
     POLICY_TRAJECTORY,
     SIM_POSE,
     SUPERVISOR_SETTINGS,
+    ReportReader,
     ReportWriter,
     SettingsReader,
     StateReader,
@@ -62,7 +67,16 @@ class PolicyProcess:
         if robot.policy is None:
             raise ValueError("a robot without a policy")
         bound_memory(robot.policy.options.memory_mib)
-        self._policy = load(robot, wiring.seed)
+        self._exchange = Exchange(
+            robot,
+            load(robot, wiring.seed),
+            lambda model: load(robot, wiring.seed, model),
+            Background(),
+            wiring.seed,
+        )
+        self._step = LiveStep(self._exchange)
+        self._requests = ReportReader(wiring.attach(Writer.LINK), LINK_POLICY)
+        self._request = int(self._requests.read().get("number", 0))
         self._period_ns = robot.policy.period_ns
         self._keep_alive = KeepAlive(robot.policy.keep_alive_ms * 1_000_000)
         own = wiring.attach(Writer.POLICY)
@@ -97,6 +111,7 @@ class PolicyProcess:
             self._late.record_late(now_ns - next_ns, self._period_ns)
             self._segment.beat(now_ns)
             self._one_step(next_ns, now_ns)
+            self._exchange.end_step(clock.now_ns())
             now_ns = clock.now_ns()
             if now_ns >= report_ns:
                 self._report(now_ns)
@@ -107,17 +122,18 @@ class PolicyProcess:
             next_ns += max(1, (now_ns - next_ns) // self._period_ns) * self._period_ns
 
     def _one_step(self, due_ns: int, now_ns: int) -> None:
-        if not self._policy.step.strategy.due(now_ns):
+        self._exchange.begin_step(self._observer.newest, now_ns)
+        if not self._step.strategy.due(now_ns):
             return
         delay_ns = self._delay.delay_ns
-        observation = self._observer.observe(now_ns, self._policy.step.ahead_ns(delay_ns))
+        observation = self._observer.observe(now_ns, self._step.ahead_ns(delay_ns))
         state = self._observer.newest
         if state is not None and state.trajectory_id:
             self._delay.saw(state.observation_stamp_ns, state.in_force_ns)
         if observation is None:
             self._blind += 1
             self._complaint = self._observer.missing
-            self._keep_alive.idle(self._policy, now_ns)
+            self._keep_alive.idle(self._exchange.active, now_ns)
             return
         try:
             trajectory = self._answer(observation, delay_ns)
@@ -125,10 +141,7 @@ class PolicyProcess:
             self._bad_answers += 1
             self._complaint = str(error)
             return
-        self._complaint = self._policy.pace.complaint
-        if self._complaint is not None:
-            self._bad_answers += 1
-            return
+        self._complaint = None
         fitted_ns = clock.now_ns()
         added_ns = self._settings.added_delay_ns
         if added_ns:
@@ -137,7 +150,7 @@ class PolicyProcess:
         number = self._writer.publish(trajectory, trajectory.position, trajectory.curvature)
         visible_ns = clock.now_ns()
         self._forecast.published(number, trajectory, published_ns)
-        began_ns, ended_ns = self._policy.step.run_ns
+        began_ns, ended_ns = self._step.run_ns
         stamps = (due_ns, observation.stamp_ns, began_ns, ended_ns, fitted_ns, published_ns, visible_ns)
         self._steps.append(StepStamps(*stamps))
         self._runs += 1
@@ -145,14 +158,21 @@ class PolicyProcess:
     def _answer(self, observation: Observation, delay_ns: int) -> Trajectory:
         began_ns = clock.now_ns()
         self._keep_alive.ran(began_ns)
-        chunk = self._policy.step.infer(observation)
+        chunk = self._step.infer(observation)
         ended_ns = clock.now_ns()
         self._inference.record(ended_ns - began_ns)
-        self._policy.pace.took(ended_ns - began_ns)
-        return self._policy.step.trajectory(chunk, observation.command, ended_ns, delay_ns)
+        return self._step.trajectory(chunk, observation.command, ended_ns, delay_ns)
+
+    def _hear(self) -> None:
+        """What was asked for through the link since the last report."""
+        told = self._requests.read()
+        if told.get("number", 0) > self._request:
+            self._request = told["number"]
+            self._exchange.ask(Request.of(told), clock.now_ns())
 
     def _report(self, now_ns: int) -> None:
         self._segment.beat(now_ns or clock.now_ns())
+        self._hear()
         self._reports.publish(
             {
                 "runs": self._runs,
@@ -162,8 +182,9 @@ class PolicyProcess:
                 "inference_us": summary_us(self._inference.summary()),
                 "late_us": summary_us(self._late.summary()),
                 "delay_ms": round(self._delay.delay_ns / 1e6, 2),
-                "providers": self._policy.engine.providers,
-                "policy": self._policy.name,
+                "providers": self._exchange.active.engine.providers,
+                "policy": self._exchange.active.name,
+                "exchange": self._exchange.report,
                 "steps": list(self._steps),
             }
         )

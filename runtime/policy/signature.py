@@ -38,25 +38,29 @@ class Signature:
     """What an engine's caller fills and reads.
 
     An output whose shape is None is one that the card names and does not describe: the model says.
-    ``whole``: bind everything that the model has, also what is not named here.
+    ``others``: inputs that somebody else fills, as the model has them. ``every_output``: bind also those that are
+    not named here. ``whole``: everything is bound as the model has it; the caller sees to what fills it.
     """
 
     inputs: Mapping[str, Tensor]
     outputs: Mapping[str, Tensor | None]
+    others: frozenset[str] = frozenset()
+    every_output: bool = False
     whole: bool = False
 
     @staticmethod
     def of(card: PolicyCard) -> Signature:
-        """As ``card`` says; tensors that a looped head fills by itself are taken as the model has them."""
+        """As ``card`` says."""
         inputs = {tensor.name: Tensor(tensor.shape, tensor.dtype) for tensor in card.inputs}
+        if isinstance(card.decoder, FlowDecoder | DiffusionDecoder):  # the head makes card.output
+            return Signature(inputs, {}, others=card.filled_by_head, every_output=True)
         outputs: dict[str, Tensor | None] = {card.output.name: Tensor(card.output.shape, card.output.dtype)}
         for recurrent in card.recurrent:
             outputs.setdefault(recurrent.output, inputs.get(recurrent.input))
         decoder = card.decoder
         if isinstance(decoder, VqDecoder):
             outputs |= dict.fromkeys({decoder.logits, decoder.offsets} - outputs.keys())
-        whole = isinstance(decoder, FlowDecoder | DiffusionDecoder) or decoder.kind == "other"
-        return Signature(inputs, outputs, whole)
+        return Signature(inputs, outputs, every_output=decoder.kind == "other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ def bind(
         {
             name: _fixed(name, declared, wanted.outputs.get(name), axes, open_axes)
             for name, declared in outputs.items()
-            if wanted.whole or name in wanted.outputs
+            if wanted.whole or wanted.every_output or name in wanted.outputs
         },
         axes,
     )
@@ -123,7 +127,7 @@ def _names(wanted: Signature, inputs: Mapping[str, Declared], outputs: Mapping[s
     unfilled = [
         f"{name}: card nothing, model {_shown(declared)}"
         for name, declared in inputs.items()
-        if not wanted.whole and name not in wanted.inputs
+        if not wanted.whole and name not in wanted.inputs and name not in wanted.others
     ]
     return sorted(missing + unfilled)
 

@@ -49,7 +49,10 @@ POLICY = ProcessRow(
     ready_limit_s=60.0,
 )
 LINK = ProcessRow(
-    "link", "spinal.runtime.link.process", (Writer.CONTROLLER, Writer.SIM), silent_limit_ms=2000
+    "link",
+    "spinal.runtime.link.process",
+    (Writer.CONTROLLER, Writer.SIM, Writer.POLICY),
+    silent_limit_ms=2000,
 )
 PLANNER = ProcessRow("planner", "spinal.runtime.link.planner", ())
 
