@@ -63,12 +63,13 @@ class MessageError(LinkError):
 class Goal(msgspec.Struct, array_like=True, frozen=True):
     """What the planner wants next. Sent again with the same `goal_id`, it renews its deadline.
 
-    `pick` and `follow` run until their deadline, `pause` holds until `go_on`. `stop` and `estop` are the same: to
-    rest by the emergency limits, latched until `arm`; `relax` lets go of the torque behind that. `speed` has the
-    parameter `percent`, 0 to 100, of the velocity limits, and stays until changed. What `pick` and `follow` may say
-    to the policy itself (`text`, `embedding`, `latent`, `waypoint`, `twist`) stands in `goals.py`. `policy_swap` has
-    the parameter `model`, a file in one of the robot file's folders, and may have `forced`; it, `policy_rollback`
-    and `policy_reveal` are about which model runs, and change nothing of the order in force.
+    `pick` and `follow` run until their deadline, `pause` holds until `go_on`. `stop` and `estop` are the same:
+    to rest by the emergency limits, latched until `arm`; `relax` lets go of the torque behind that. `speed` has
+    the parameter `percent`, 0 to 100, of the velocity limits, and stays until changed. What `pick` and `follow`
+    may say to the policy itself (`text`, `embedding`, `latent`, `waypoint`, `twist`) stands in `goals.py`.
+    `policy_swap` has the parameter `model`, a file in one of the robot file's folders, and may have `forced`;
+    it, `policy_rollback` and `policy_reveal` are about which model runs, and change nothing of the order in
+    force.
     """
 
     goal_id: Count
