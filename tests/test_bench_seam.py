@@ -261,6 +261,26 @@ def test_settings_of_the_robot_file_count(ours, fed):
     assert not np.array_equal(spinal(prefix=False)(fed).position, ours.position)
 
 
+WAYS = {
+    **{name: {"interpolation": name} for name in ("smooth", "cubic", "quintic", "ruckig")},
+    "beast": {"controls": 12},
+}
+
+
+@pytest.mark.parametrize("prefix", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_from_an_answer_to_a_path_goes_through_the_loop(way, prefix, fed):
+    """The same signature, the same hand-off: no seam, no tick without a chunk, and the motion that was meant."""
+    played = spinal(prefix=prefix, **WAYS[way])(fed)
+    assert played.counts["switches"] == len(fed.chunks)
+    assert max(played.counts["seam"].values()) < 1e-9
+    assert played.counts["starved_ticks"] == 0
+    jump, measured = relative_jump(played)
+    assert not measured or jump < 1e-9
+    first = fed.swap_tick(1)
+    assert smoothness.rms(played.position[first:] - fed.truth[first:]) < 2 * feed.OFFSET_RAD
+
+
 @pytest.mark.parametrize("order", [0, 1, 2])
 def test_a_jump_behind_a_swap_is_seen_in_the_commands(ours, fed, order):
     """One part in ten million of a planted jump, in one joint, of each of the three."""

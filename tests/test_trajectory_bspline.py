@@ -195,7 +195,8 @@ def test_the_quintic_is_scipys(steps):
     h = STEP_NS * 1e-9
     made = make_interpolation("quintic", 0, 0, np.zeros((2, 3)))(command, actions, 0, h)
     seconds = np.arange(steps + 1) * h
-    points = np.concatenate([command[None, :, 0], actions])
+    onward = command @ [1, h, h * h / 2]
+    points = np.concatenate([command[None, :, 0] + actions[0] - onward, actions])
     ends = ([(1, command[:, 1]), (2, command[:, 2])], [(3, np.zeros(2)), (4, np.zeros(2))])
     span = np.concatenate([np.repeat(seconds[:1], 5), seconds, np.repeat(seconds[-1:], 5)])
     reference = make_interp_spline(seconds, points, k=5, t=span, bc_type=ends)
@@ -206,6 +207,25 @@ def test_the_quintic_is_scipys(steps):
         for order in range(3):
             expected = reference(since_ns * 1e-9, order)
             assert got[:, order] == pytest.approx(expected, rel=1e-6, abs=1e-7 * 50**order)
+
+
+@pytest.mark.parametrize("way", ["cubic", "quintic"])
+@pytest.mark.parametrize("given", [0, 1, 2, 7])
+def test_what_goes_through_every_action_has_no_corner_where_the_answer_begins(way, given):
+    """A parabola that is known, and an answer that goes on with it 0.3 rad higher."""
+    h, command = 0.02, np.array([[0.2, -1.0, 6.0]])
+    seconds = h * np.arange(1, 21)
+    parabola = (command @ [np.ones(20), seconds, seconds**2 / 2]).T
+    actions = parabola + 0.3 * (np.arange(20) >= given)[:, None]
+    made = make_interpolation(way, 0, 0, np.zeros((1, 3)))(command, actions, given, h)
+    path = trajectory(made.position, made.curvature, degree=made.degree, controls=made.controls)
+    active = hand_off(path, [[0, 0, 0]], 0)
+    for since_ns in range(0, 15 * STEP_NS, 7 * MS):
+        expected = command[0] @ [1, since_ns * 1e-9, (since_ns * 1e-9) ** 2 / 2] + 0.3
+        assert active.sample(ORIGIN_NS + since_ns)[0, 0] == pytest.approx(expected, abs=1e-4)
+    for step in range(given, 20):
+        here = active.sample(ORIGIN_NS + (step + 1) * STEP_NS)[0, 0]
+        assert here == pytest.approx(actions[step, 0], abs=1e-9)
 
 
 def test_a_quintic_needs_two_actions_and_a_chunk_four():

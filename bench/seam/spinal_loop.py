@@ -7,7 +7,7 @@ a manual clock before ideal servos. Only the network is missing: the feed answer
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from math import comb
 from pathlib import Path
@@ -19,6 +19,7 @@ from spinal.bench.seam.feed import (
     DELAY,
     EXECUTED,
     STEP_NS,
+    STEP_S,
     TICK_NS,
     Array,
     Feed,
@@ -40,6 +41,8 @@ from spinal.runtime.policy.forecast import Forecast
 from spinal.runtime.policy.observe import Observer
 from spinal.runtime.policy.step import Execution
 from spinal.runtime.segments import Writer
+from spinal.runtime.trajectory.bspline import basis
+from spinal.runtime.types import Spline
 
 if TYPE_CHECKING:
     from spinal.native.loop import LoopCounts
@@ -49,6 +52,7 @@ SETTLE_TICKS = 10
 """Until the loop has armed, at rest."""
 SHIPPED = Path(str(resources.files("spinal.launch") / "robots" / "so101_sim.toml"))
 FOREVER_NS = 1 << 60
+BEAST_DEGREE = 4
 QUINTIC_TICKS = 6
 """A fifth-degree polynomial is known from six points."""
 
@@ -88,14 +92,18 @@ def shipped(joints: int) -> RobotConfig:
     )
 
 
-def spinal(prefix: bool = True, **execution: float) -> Callable[[Feed], SpinalPlayed]:
+def spinal(
+    prefix: bool = True, controls: int = 0, **execution: float | str
+) -> Callable[[Feed], SpinalPlayed]:
     """``execution``: changes to [execution] of the shipped robot file. ``prefix``: whether a chunk is told what is
-    executed until it is in force, as the shipped policy's are."""
+    executed until it is in force, as the shipped policy's are. ``controls``: the policy answers with so many points
+    of a spline (BEAST), fitted to each chunk by least squares, and they are executed as they are."""
 
     def play(feed: Feed) -> SpinalPlayed:
         robot = shipped(feed.joints)
         changed = robot.execution.model_copy(update=execution)
-        return _LockStep(robot.model_copy(update={"execution": changed})).play(feed, prefix)
+        loop = _LockStep(robot.model_copy(update={"execution": changed}))
+        return loop.play(feed, prefix, controls)
 
     return play
 
@@ -136,7 +144,7 @@ class _LockStep:
         self._motion: list[Array] = []
         self._next_ns = EPOCH_NS
 
-    def play(self, feed: Feed, prefix: bool) -> SpinalPlayed:
+    def play(self, feed: Feed, prefix: bool, controls: int = 0) -> SpinalPlayed:
         """Ticks through the whole feed: an answer is published right behind the tick at its swap."""
         limited = []
         for k, chunk in enumerate(feed.chunks):
@@ -147,6 +155,8 @@ class _LockStep:
             if observation is None:
                 raise RuntimeError(f"no observation of chunk {k}: {self._observer.missing}")
             answer = decode_chunk(chunk[None].astype(np.float32), observation, STEP_NS)
+            if controls:
+                answer = replace(answer, spline=_tokens(chunk, controls))
             published_ns = observed_ns + DELAY * STEP_NS + 1
             self._run_before(published_ns)
             path = self._execution.trajectory(answer, observation.command, published_ns, DELAY * STEP_NS)
@@ -192,6 +202,12 @@ class _LockStep:
                 [not limited[swap : swap + QUINTIC_TICKS + 1].any() for swap in swaps], np.float64
             ),
         )
+
+
+def _tokens(chunk: Array, controls: int) -> Spline:
+    """``chunk`` [step, joint] as a BEAST encoder fits it: degree 4, from its first action to its last."""
+    weights = basis(BEAST_DEGREE, controls, len(chunk) - 1)
+    return Spline(BEAST_DEGREE, np.linalg.lstsq(weights, chunk)[0], (len(chunk) - 1) * STEP_S)
 
 
 def behind(motion: Array, swap: int) -> Array:

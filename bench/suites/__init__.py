@@ -81,6 +81,11 @@ TABLE = (
     Suite("policy", "inference, beside bare onnxruntime", gated="timed"),
     Suite("decode", "from a model's answer to waypoints"),
     Suite("seam", "smoothness where chunks meet, beside bandwidth", gated="exact"),
+    Suite(
+        "queue",
+        "the chunk store under random latencies, against a model",
+        options=(Option("--ticks", options.count, None, "of the loop (1,000,000; 100,000 with --quick)"),),
+    ),
     Suite("bus", "a cycle on the wire, beside its budget", gated="timed"),
     Suite("link", "from a planner's message to what it changes", gated="timed"),
     Suite(

@@ -50,6 +50,13 @@ SETTINGS: Mapping[str, Callable[[Feed], SpinalPlayed]] = {
     "spinal_blend_160": spinal(blend_min_ms=160),
 }
 """Changes to the shipped settings, one at a time."""
+WAYS: Mapping[str, Callable[[Feed], SpinalPlayed]] = {
+    "spinal_cubic": spinal(interpolation="cubic"),
+    "spinal_quintic": spinal(interpolation="quintic"),
+    "spinal_beast_12": spinal(controls=12),
+    "spinal_beast_25": spinal(controls=25),
+}
+"""Other ways from an answer to a path: through every action, or the decoder's own control points as they are."""
 
 HZ, QUICK_HZ = tuple(range(1, 16)), (2, 5, 8, 10)
 SHOWN = ("lerobot_queue", "spline_c2_16", "decay_25_200ms", SPINAL, NO_PREFIX)
@@ -59,8 +66,11 @@ def measure(bench: Bench) -> SuiteResult:
     """Plays the benchmark by every method."""
     fed = feed.disagreeing()
     methods: dict[str, Method] = {**PEERS, SPINAL: spinal(), NO_PREFIX: spinal(prefix=False), **SETTINGS}
+    if not bench.quick:
+        methods |= WAYS
     notes = []
     if jerk_limited.PRESENT:
+        methods["spinal_ruckig"] = spinal(interpolation="ruckig")
         methods |= {name: jerk_limited.ruckig(*limits) for name, limits in RUCKIG.items()}
     else:
         notes.append("ruckig is not installed, so it is not compared: pip install 'spinal[bench]'")
@@ -70,7 +80,10 @@ def measure(bench: Bench) -> SuiteResult:
     return SuiteResult(
         metrics=metrics(trials),
         curves=[
-            curves.front(trials, dict.fromkeys(SETTINGS, "spinal, other settings")),
+            curves.front(
+                trials,
+                dict.fromkeys(SETTINGS, "spinal, other settings") | dict.fromkeys(WAYS, "spinal, other ways"),
+            ),
             curves.gains({name: methods[name] for name in SHOWN}, QUICK_HZ if bench.quick else HZ),
             curves.steps([trials[name] for name in SHOWN]),
             *curves.seam([trials[name] for name in ("naive", "lerobot_queue", SPINAL)], fed),

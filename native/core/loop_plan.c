@@ -1,8 +1,10 @@
 #include "loop_parts.h"
 
 #include <math.h>
+#include <stddef.h>
+#include <string.h>
 
-enum { EASE_AHEAD_NS = 100000000, EASE_CLEAR_NS = 200000000 };
+enum { EASE_AHEAD_NS = 100000000, EASE_CLEAR_NS = 200000000, HEAD_BYTES = offsetof(sp_trajectory, values) };
 
 static sp_active *spare_path(sp_loop *loop)
 {
@@ -19,10 +21,21 @@ void sp_loop_receive(sp_loop *loop, int64_t tick_ns)
     uint64_t newest = box ? sp_mailbox_latest(box) : 0;
     if (newest == loop->trajectory_sequence)
         return;
-    loop->pending = 0; /* even a copy that fails writes over what waited there */
-    /* The head first: it says how much there is to copy. */
-    if (!sp_mailbox_read(box, newest, path, offsetof(sp_trajectory, values)))
-        return; /* overtaken by a newer one: next tick */
+    /* The head first: it says how much there is to copy, and whether it is newer than what waits to be taken. */
+    unsigned char waiting[HEAD_BYTES];
+    int64_t waiting_stamp_ns = path->observation_stamp_ns;
+    memcpy(waiting, path, HEAD_BYTES);
+    if (!sp_mailbox_read(box, newest, path, HEAD_BYTES)) {
+        loop->pending = 0; /* a copy that fails writes over what waited there, too */
+        return;            /* overtaken by a newer one: next tick */
+    }
+    if (loop->pending && path->observation_stamp_ns <= waiting_stamp_ns) {
+        memcpy(path, waiting, HEAD_BYTES);
+        loop->trajectory_sequence = newest;
+        loop->config.stats->verdicts[SP_TRAJECTORY_STALE]++;
+        return;
+    }
+    loop->pending = 0;
     int reason = SP_TRAJECTORY_BAD_SHAPE;
     if (sp_trajectory_fits(path, loop->config.joint_count)) {
         if (!sp_mailbox_read(box, newest, path, sp_trajectory_bytes(path)))
