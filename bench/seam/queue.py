@@ -1,13 +1,13 @@
-"""The chunk store under random latencies: the native loop on a manual clock, against a model of what it should be.
+"""The chunk store under random latencies: the native loop on a manual clock, against a model of its own.
 
-Chunks of 4 to 127 steps, of both kinds of path, arrive late, in bursts, overtaken by newer ones, or never; the policy
-restarts, the loop restarts on the same memory, slots are missed. Every regime draws its own latencies, below the
-chunk's length less a margin; some are followed by an outage that no chunk can outlast.
+Chunks of 4 to 127 steps, of both kinds of path, arrive late, in bursts, overtaken by newer ones, or never; the
+policy restarts, the loop restarts on the same memory, slots are missed. Every regime draws its own latencies,
+below the chunk's length less a margin; some are followed by an outage that no chunk can outlast.
 
-Each command tells what it is of. Joint 0 of every chunk is the same line over absolute time, so a command says its
-instant; joint 1 is a number of the chunk's own. Blends end within a tick. What the loop should do is modelled apart,
-from what was published when: the newest answer wins if it is of a newer observation than those accepted before, has
-not ended, and was published since the loop began.
+Each command tells what it is of. Joint 0 of every chunk is the same line over absolute time, so a command says
+its instant; joint 1 is a number of the chunk's own. Blends end within a tick. What the loop should do is
+modelled apart, from what was published when: the newest answer wins if it is of a newer observation than those
+accepted before, has not ended, and was published since the loop began.
 """
 
 from __future__ import annotations
@@ -284,7 +284,7 @@ class QueueModel:
     def _send(self, stamp_ns: int, steps: int) -> None:
         rng = self._rng
         code = float(rng.uniform(-1, 1))
-        times_ns = stamp_ns + STEP_NS * np.arange(steps + 1)
+        times_ns = stamp_ns + STEP_NS * np.arange(steps + 1, dtype=np.float64)
         degree = int(rng.integers(0, MAX_DEGREE + 1))
         controls = None
         if degree:  # a straight line's control points lie on it, each at the mean of its knots (Greville)

@@ -207,7 +207,8 @@ class _LockStep:
 def _tokens(chunk: Array, controls: int) -> Spline:
     """``chunk`` [step, joint] as a BEAST encoder fits it: degree 4, from its first action to its last."""
     weights = basis(BEAST_DEGREE, controls, len(chunk) - 1)
-    return Spline(BEAST_DEGREE, np.linalg.lstsq(weights, chunk)[0], (len(chunk) - 1) * STEP_S)
+    points: Array = np.linalg.lstsq(weights, chunk)[0].astype(np.float64)
+    return Spline(BEAST_DEGREE, points, (len(chunk) - 1) * STEP_S)
 
 
 def behind(motion: Array, swap: int) -> Array:
