@@ -13,6 +13,7 @@ ACTIONS = (
     "spinal.runtime.cli.policy_show",
     "spinal.runtime.cli.policy_check",
     "spinal.runtime.cli.policy_stamp",
+    "spinal.runtime.cli.policy_import",
     "spinal.runtime.cli.policy_schema",
 )
 """The modules, in the order of the help."""

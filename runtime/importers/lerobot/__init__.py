@@ -1,0 +1,1 @@
+"""LeRobot checkpoints: a folder with config.json, model.safetensors and two processor pipelines."""
