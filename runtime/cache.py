@@ -64,6 +64,7 @@ def _compile(function: Callable[..., Any], signature: str) -> Callable[..., Any]
         except (OSError, RuntimeError):  # the folder was lost, or its disk is full
             made = numba.njit(signature, nogil=True)(function)
     except Exception as error:  # noqa: BLE001  numba raises its own classes; LLVM may be missing
-        print(f"spinal: {function.__name__} runs on numpy: numba failed: {error}", file=sys.stderr)
+        why = next(iter(str(error).splitlines()), type(error).__name__)
+        print(f"spinal: {function.__name__} runs on numpy: numba failed: {why}", file=sys.stderr)
         return None
     return made

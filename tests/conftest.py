@@ -1,7 +1,7 @@
 """Property tests draw the same examples on every run, so that a change fails by what it changes.
 
 ``HYPOTHESIS_PROFILE=explore`` draws new ones; what it finds is kept in ``.hypothesis`` and tried first after that.
-Journals of runs go to a place of the tests' own, and not among those of whoever runs them.
+Journals of runs and compiled loops go to a place of the tests' own, and not among those of whoever runs them.
 """
 
 import os
@@ -15,11 +15,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 
 
 @pytest.fixture(scope="session", autouse=True)
-def journals_elsewhere(tmp_path_factory):
-    before = os.environ.get("XDG_STATE_HOME")
-    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+def journals_and_caches_elsewhere(tmp_path_factory):
+    elsewhere = {"XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache"}
+    before = {name: os.environ.get(name) for name in elsewhere}
+    for name, folder in elsewhere.items():
+        os.environ[name] = str(tmp_path_factory.mktemp(folder))
     yield
-    if before is None:
-        del os.environ["XDG_STATE_HOME"]
-    else:
-        os.environ["XDG_STATE_HOME"] = before
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value

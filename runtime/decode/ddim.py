@@ -38,7 +38,7 @@ def timesteps(steps: int, train_steps: int) -> list[int]:
 
 
 class Ddim:
-    """Denoises in buffers that never move; a step allocates nothing. One thread.
+    """Denoises in buffers that never move; a step makes no array. One thread.
 
     ``x`` [1, step, channel] and ``time`` [1] are the model's own inputs; ``predict()`` runs it and returns its
     output [1, step, channel]. Put noise into ``state`` and call ``run``; the chunk stands in ``state`` then.

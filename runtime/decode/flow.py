@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 Tensor = NDArray[Any]
 
 STREAMED = 0.01
-"""A position whose remaining time is below this is finished (FASTER)."""
+"""A position with less than this left goes the whole way at once, and is finished (FASTER)."""
 STREAM_EXPONENT, STREAM_LEAD = 0.6, 0.9
 """How much earlier a position is finished than the last one, by how far it is from the first (FASTER)."""
 RAMP_RATE = 6.0
@@ -32,7 +32,7 @@ def guidance_weights(steps: int, frozen: int, end: int) -> Array:
     ``end``: as many of the leading steps as the chunk under way covers: its length less the steps executed of it.
     """
     fading = _fading(steps, frozen, end)
-    weights: Array = fading * np.expm1(fading) / (math.e - 1)
+    weights: Array = fading * np.expm1(fading) / np.expm1(1.0)
     return weights
 
 
@@ -70,7 +70,7 @@ def streaming_times(steps: int, frozen: int, rho: float) -> Array:
 
 
 class Flow:
-    """Integrates one flow in buffers that never move; a step allocates nothing. One thread.
+    """Integrates one flow in buffers that never move; a step makes no array of a chunk's size. One thread.
 
     ``x`` [1, step, channel] and ``time`` [1] or [1, step] are the model's own inputs. ``velocity()`` runs it and
     returns its output [1, step, channel]; ``vjp(error)`` returns ``error`` times the Jacobian of the predicted
@@ -157,12 +157,13 @@ class Flow:
         for k in range(self.steps):
             after = streaming_times(n, frozen, 1 - (k + 1) / self.steps)
             left[:frozen] = after[:frozen] = 0
+            after[after < STREAMED] = 0  # what is given out is final
             self._set_times(left)
             v = self._run()
             v *= (left - after)[:, None]
             self.state += v
             left = after
-            unfinished = np.flatnonzero(left >= STREAMED)
+            unfinished = np.flatnonzero(left)
             now = int(unfinished[0]) if len(unfinished) else n
             if now > ready:
                 ready = now
