@@ -329,6 +329,11 @@ class ReportReader:
         self._mailbox = Mailbox(segment, part)
         self._buffer = bytearray(REPORT_BYTES)
 
+    @property
+    def latest(self) -> int:
+        """The newest report's number; 0 before the first."""
+        return self._mailbox.latest
+
     def read(self) -> dict[str, Any]:
         """The newest report; empty before the first."""
         if not self._mailbox.read_latest(self._buffer):

@@ -100,6 +100,12 @@ def _mode(entry: Mapping[str, Any]) -> str:
     return f"{entry['from']} -> {entry['to']} ({entry['edge']}){why}"
 
 
+def _exchange(entry: Mapping[str, Any]) -> str:
+    asked = entry["model"] or entry["action"]
+    by = f", asked for by {entry['by']}" if entry["by"] else ""
+    return f"{asked}: {entry['status']}{_because(entry)} ({entry['policy']} runs{by})"
+
+
 WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "begin": _begin,
     "end": lambda e: "ended in order",
@@ -112,6 +118,8 @@ WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "latched": lambda e: f"latched until armed again{_because(e)}",
     "unlatched": lambda e: f"no longer latched: {', '.join(e['names'])}",
     "arming": lambda e: f"armed again by a person (number {e['count']})",
+    "policy": _exchange,
+    "complaint": lambda e: f"{e['process']}: {e['why']}",
     "speed": lambda e: f"speed {e['percent']:g} %",
 }
 

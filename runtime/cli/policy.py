@@ -15,6 +15,7 @@ ACTIONS = (
     "spinal.runtime.cli.policy_stamp",
     "spinal.runtime.cli.policy_import",
     "spinal.runtime.cli.policy_schema",
+    "spinal.runtime.cli.policy_swap",
 )
 """The modules, in the order of the help."""
 

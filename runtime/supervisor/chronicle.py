@@ -6,6 +6,7 @@ Call ``watch`` every 10 to 20 ms, beside ``Supervisor.watch``. Changes of mode a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,15 @@ from spinal.native import layout
 from spinal.native.guard import TakeOver
 from spinal.native.loop import edges, mode_name
 from spinal.runtime.config.robot import RobotConfig
-from spinal.runtime.segments import LINK_ORDER, OrderReader, Transition, TransitionReader, Writer
+from spinal.runtime.segments import (
+    LINK_ORDER,
+    POLICY_REPORT,
+    OrderReader,
+    ReportReader,
+    Transition,
+    TransitionReader,
+    Writer,
+)
 from spinal.runtime.supervisor.journal import Journal
 from spinal.runtime.supervisor.latch import Latch
 from spinal.runtime.supervisor.supervisor import Supervisor
@@ -39,6 +48,10 @@ class Chronicle:
         self._latch: Latch | None = None
         self._arming = 0
         self._speed = 1.0
+        self._policy = ReportReader(supervisor.reader(Writer.POLICY), POLICY_REPORT)
+        self._policy_seen = 0
+        self._exchange: tuple[int, str] = (0, "")
+        self._complaint: str | None = None
         self.since_ns = 0
         """When the loop took the mode that it is in; 0: it has not begun."""
 
@@ -52,6 +65,7 @@ class Chronicle:
         self._watch_stops()
         self._watch_latches()
         self._watch_orders()
+        self._watch_policy()
 
     def _watch_children(self) -> None:
         for name, child in self._children.items():
@@ -109,6 +123,26 @@ class Chronicle:
         if order.speed != self._speed:
             self._journal.write("speed", order.stamp_ns, percent=round(100 * order.speed, 1))
         self._arming, self._speed = order.arming, order.speed
+
+    def _watch_policy(self) -> None:
+        """Exchanges of models, and what the policy complains of: each once, when it begins."""
+        if self._policy.latest == self._policy_seen:
+            return
+        self._policy_seen = self._policy.latest
+        report = self._policy.read()
+        told = report.get("exchange", {})
+        state = (told.get("number", 0), told.get("status", ""))
+        if state != self._exchange and state[0]:
+            self._journal.write("policy", policy=report["policy"], **told)
+        complaint = report.get("complaint")
+        if complaint and _kind(complaint) != _kind(self._complaint or ""):
+            self._journal.write("complaint", process="policy", why=complaint)
+        self._exchange, self._complaint = state, complaint
+
+
+def _kind(words: str) -> str:
+    """Without its numbers: a complaint that counts on is one complaint."""
+    return re.sub(r"\d+", "", words)
 
 
 def in_words(change: Transition, robot: RobotConfig) -> Mapping[str, Any]:
