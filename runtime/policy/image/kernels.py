@@ -1,8 +1,8 @@
 """The pass over the pixels, in loops for numba, and the same in numpy where it is missing.
 
 Both write float32 [channel, row, column] or [row, column, channel]. ``colours`` [channel, 3]: how much of red,
-green and blue each channel is. A row of the new picture is mixed from the old rows that it needs, and its pixels from
-that: each old pixel is read about once, in the order in which it lies in memory.
+green and blue each channel is. A row of the new picture is mixed from the old rows that it needs, and its pixels
+from that: each old pixel is read about once, in the order in which it lies in memory.
 """
 
 from __future__ import annotations
