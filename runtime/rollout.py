@@ -10,10 +10,12 @@ import numpy as np
 
 from spinal.drivers.sim.cartpick import TIME_LIMIT_NS, CartpickWorld, Outcome, Start
 from spinal.runtime.config.robot import RobotConfig
+from spinal.runtime.errors import PolicyError
 from spinal.runtime.lockstep import LockStep
 from spinal.runtime.policy.delay import DelayMeter
 from spinal.runtime.policy.loaded import load
 from spinal.runtime.policy.step import PolicyStep
+from spinal.runtime.types import Observation
 
 PHASE_NS = (1_000_000, 3_900_000)
 """A policy step begins somewhere between two ticks, after the newest one has read the bus."""
@@ -72,6 +74,9 @@ class Rollout:
         self._next_ns = self.robot.now_ns + int(rng.integers(*PHASE_NS))
         self._delay = DelayMeter(self._answer_ns)
         self._policy.restart(seed)
+        self.bad_answers = 0
+        self.complaint: str | None = None
+        """Why the newest observation was not answered; None when it was."""
 
     def step(self) -> None:
         """One policy step, and the ticks until the next one begins."""
@@ -86,13 +91,22 @@ class Rollout:
             state = self.robot.state()
             if state.trajectory_id:
                 self._delay.saw(state.observation_stamp_ns, state.in_force_ns)
-            chunk = self._policy.infer(observation)
-            published_ns = now_ns + self._answer_ns
-            self.robot.submit(
-                self._policy.trajectory(chunk, observation.command, published_ns, delay_ns),
-                published_ns,
-            )
+            self._answer(observation, delay_ns)
         self._next_ns += max(self._answer_ns, self._period_ns)
+
+    def _answer(self, observation: Observation, delay_ns: int) -> None:
+        """As in the policy process: an answer that is none leaves the chunk before in force."""
+        try:
+            chunk = self._policy.infer(observation)
+        except PolicyError as error:
+            self.bad_answers += 1
+            self.complaint = str(error)
+            return
+        self.complaint = None
+        published_ns = observation.stamp_ns + self._answer_ns
+        self.robot.submit(
+            self._policy.trajectory(chunk, observation.command, published_ns, delay_ns), published_ns
+        )
 
     def episode(self, seed: int, start: Start = "home") -> Episode:
         """One pick, to its end."""

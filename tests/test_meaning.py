@@ -110,7 +110,11 @@ def test_a_reversed_range_counts_the_other_way():
 
 def test_percent_of_the_robots_own_limits_and_degrees_from_its_zero_without_a_range():
     meaning = Meaning(
-        card(joints=joints(shoulder_pan={"unit": "deg"}, gripper={"unit": "percent"}, elbow_flex={"unit": "percent"})),
+        card(
+            joints=joints(
+                shoulder_pan={"unit": "deg"}, gripper={"unit": "percent"}, elbow_flex={"unit": "percent"}
+            )
+        ),
         ROBOT,
     )
     said = meaning.to_model(BASE[None], BASE)[0]
@@ -212,7 +216,9 @@ def test_each_mode_by_hand(chosen, x, z):
 
 
 def test_out_of_the_model_eps_is_left_out_and_the_clip_is_not():
-    out = Scaling(Normalisation(mode="mean_std", mean=(1.0,), std=(2.0,), eps=0.5), 1, "x").out_of(np.array([3.0]))
+    out = Scaling(Normalisation(mode="mean_std", mean=(1.0,), std=(2.0,), eps=0.5), 1, "x").out_of(
+        np.array([3.0])
+    )
     assert out == pytest.approx([7.0])
     chosen = Normalisation(mode="min_max", min=(1.0,), max=(3.0,), clip=(-1.0, 1.0))
     assert Scaling(chosen, 1, "x").out_of(np.array([9.0])) == pytest.approx([3.0])
