@@ -428,4 +428,4 @@ def test_what_a_policy_step_cannot_fill(one, said):
 
 
 def test_the_arms_names_are_the_robots():
-    assert ARM == tuple(joint.name for joint in ROBOT.joints[:5])
+    assert tuple(joint.name for joint in ROBOT.joints[:5]) == ARM

@@ -116,7 +116,7 @@ def test_every_plan_stays_inside_the_picture_and_adds_up(height, width, high, wi
         assert (one.first + one.weights.shape[1]).max() <= size
         assert one.weights.sum(axis=1) == pytest.approx(1, abs=1e-6)
         assert one.weights.min() >= 0
-        assert 0 <= at
+        assert at >= 0
         assert at + len(one.first) <= room
     if fit != "letterbox":
         assert (len(made.rows.first), len(made.columns.first)) == (high, wide)

@@ -227,7 +227,7 @@ def test_out_of_the_model_eps_is_left_out_and_the_clip_is_not():
 def test_an_action_scale_multiplies_on_its_way_out():
     made = Scaling(Normalisation(mode="scale", scale=(0.25, 0.0), offset=(1.0, 2.0)), 2, "x")
     assert made.out_of(np.array([2.0, 9.0])) == pytest.approx([1.5, 2.0])
-    assert made.action(np.array([1.5, 2.0])) == pytest.approx([2.0, 0.0])
+    assert made.answer_of(np.array([1.5, 2.0])) == pytest.approx([2.0, 0.0])
 
 
 def test_a_masked_channel_is_left_as_it_is():

@@ -245,6 +245,34 @@ def test_an_arm_that_no_trajectory_moves_is_expected_to_stay(world):
     assert observation.ahead == pytest.approx(np.array([[0.5, 0.01], [0.5, 0.01]]))
 
 
+def test_an_epoch_ends_when_something_was_missing_or_the_robot_was_stopped(world):
+    def epoch(**head):
+        world.state(**head)
+        world.pose(10)
+        return world.observer.observe(NOW_NS).epoch
+
+    first = epoch()
+    assert epoch() == epoch() == first
+    assert world.observer.observe(NOW_NS + 500 * MS) is None
+    second = epoch()
+    assert second == first + 1
+    assert epoch(mode=layout.MODE_HOLDING) == epoch(mode=layout.MODE_RUNNING) == second
+    for end in (layout.MODE_STOPPED, layout.MODE_OFF):
+        before = epoch()
+        assert epoch(mode=end) == before
+        again = epoch()
+        assert again == before + 1
+        assert epoch(mode=layout.MODE_RUNNING) == again
+
+
+def test_load_and_goals_are_seen(world):
+    world.state()
+    world.pose(10)
+    seen = world.observer.observe(NOW_NS)
+    assert seen.load.shape == (2,)
+    assert seen.goals == {}
+
+
 # --- the prefix
 
 

@@ -64,7 +64,8 @@ class Scaling:
             )
         with np.errstate(divide="ignore"):
             self._gain = self._back if chosen.mode == "scale" else 1 / spread
-            self._answered = 1 / self._back  # what undoes ``out_of``: LeRobot leaves eps out on the way back
+            # what undoes ``out_of``: LeRobot leaves eps out on the way back; what it makes nothing of stays 0
+            self._answered = np.where(self._back == 0, 0.0, 1 / self._back)
         self._used = None if used.all() else used
 
     def into(self, x: Array) -> Array:

@@ -115,14 +115,13 @@ class Observer:
     def observe(self, now_ns: int, ahead_ns: Sequence[int] = ()) -> Observation | None:
         """The observation at ``now_ns``, or None (see ``missing``); it looks ahead by each of ``ahead_ns``."""
         observation = self._observe(now_ns, ahead_ns)
-        self._interrupted = observation is None or self._interrupted
+        stopped = self.newest is not None and self.newest.mode in AT_AN_END
+        self._interrupted = observation is None or stopped
         return observation
 
     def _observe(self, now_ns: int, ahead_ns: Sequence[int]) -> Observation | None:
         state = self.newest = self._state.read()
         values = {name: self._stream_value(name, now_ns) for name in self._streams}
-        if state is None or state.mode in AT_AN_END:
-            self._interrupted = True
         if state is None:
             self.missing = "the controller has published no state"
             return None
@@ -139,7 +138,6 @@ class Observer:
         self.missing = None
         if self._interrupted:
             self._epoch += 1
-            self._interrupted = False
         age_s = (now_ns - state.stamp_ns) * 1e-9
         command = self._forecast.motion(state, [now_ns, *(now_ns + ahead for ahead in ahead_ns)])
         return Observation(
