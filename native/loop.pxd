@@ -116,6 +116,7 @@ cdef extern from "loop.h" nogil:
         sp_limits limits[64]
         sp_limits emergency[64]
         sp_reflex_limits reflexes[64]
+        double grips[64]
         const sp_fence *fence
         int stop_line_count
         const void *stop_lines[8]

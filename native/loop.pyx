@@ -201,6 +201,8 @@ cdef class Loop:
         safety = plan.safety
         if safety.reflexes and len(safety.reflexes) != len(plan.limits):
             raise ValueError("reflexes are those of each joint, or none")
+        if safety.grips and len(safety.grips) != len(plan.limits):
+            raise ValueError("grips are those of each joint, or none")
         segment.require_writable()
         memset(&config, 0, sizeof(config))
         config.tail_limit_ns = safety.tail_limit_ns
@@ -231,6 +233,7 @@ cdef class Loop:
             config.limits[j] = sp_limits(low, high, v, a, jerk)
             config.emergency[j] = sp_limits(elow, ehigh, ev, ea, ejerk)
             config.kinds[j] = SP_JOINT_GRIPPER if gripper else SP_JOINT_ARM
+            config.grips[j] = safety.grips[j] if safety.grips else float("nan")
         for i, giver in enumerate(orders):
             order = giver
             config.orders[i] = order.box

@@ -1,5 +1,7 @@
 """Setting servos up, against emulated ones on a manual clock: what is written, in which order, and what fails."""
 
+from dataclasses import replace
+
 import pytest
 from servo_bus import Bus
 
@@ -78,6 +80,16 @@ def test_torque_is_left_as_it_is_found_and_the_goal_comes_last(bus, torque):
         assert written[-1] == ("goal_position", present)
         assert "torque_enable" not in [name for name, _ in written]
         assert register(bus, index, "torque_enable") == torque
+
+
+@pytest.mark.parametrize(("torque", "goal"), [(1, 2700), (0, 3000)])
+def test_a_gripper_that_holds_keeps_the_goal_that_it_cannot_reach(bus, torque, goal):
+    put(bus, 1, torque_enable=torque, goal_position=2700)
+    put(bus, 0, torque_enable=1, goal_position=900)
+    configure(bus.watched, [SERVOS[0], replace(SERVOS[1], grips=True)])
+    assert register(bus, 0, "goal_position") == 1234
+    assert register(bus, 1, "goal_position") == goal
+    assert register(bus, 1, "torque_enable") == torque
 
 
 def test_nothing_is_saved_that_is_already_right(bus):

@@ -1,5 +1,7 @@
 """Before the first command: the loop tests itself, looks at the arm, and begins where the arm is."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from loop_rig import ARM, DT_NS
@@ -7,8 +9,11 @@ from memory_rig import MemoryRig
 from reflex_rig import LIMITS
 from test_loop_modes import assert_moves_inside
 
+from spinal.bench.live.supervised_robot import SHIPPED
 from spinal.native import layout
 from spinal.native.layout import Condition
+from spinal.runtime.config.load import load_robot
+from spinal.runtime.controller.plan import held_grips
 
 TEST_TICKS = 25
 
@@ -103,6 +108,42 @@ def test_a_gripper_that_moves_is_armed():
     rig.velocities[2] = 1.0
     rig.tick()
     assert rig.loop.mode == "ready"
+
+
+def test_a_gripper_that_has_held_on_goes_on_with_its_command():
+    block_m, command_m = 0.010, 0.002
+    rig = MemoryRig(position=(0.0, 0.0, block_m), grips=(np.nan, np.nan, command_m))
+    rig.held_back[2] = True
+    rig.tick_until("ready")
+    rig.tick(5)
+    assert rig.bus.goals == [0.0, 0.0, command_m]
+
+
+@pytest.mark.parametrize(("grip", "goal"), [(np.nan, 0.010), (np.inf, 0.010), (-0.5, 0.0), (0.5, 0.022)])
+def test_what_is_no_place_for_a_gripper_is_not_gone_to(grip, goal):
+    rig = MemoryRig(position=(0.0, 0.0, 0.010), grips=(np.nan, np.nan, grip))
+    rig.held_back[2] = True
+    rig.tick_until("ready")
+    assert rig.bus.goals[2] == pytest.approx(goal)
+
+
+def test_an_arm_joint_never_begins_elsewhere_than_where_it_stands():
+    rig = MemoryRig(position=(0.3, 0.0, 0.0), grips=(1.0, 1.0, np.nan))
+    rig.tick_until("ready")
+    assert rig.bus.goals[:2] == [0.3, 0.0]
+
+
+@pytest.mark.parametrize("energised", [True, False])
+def test_only_what_has_had_torque_all_the_while_holds_on(energised):
+    robot = load_robot(SHIPPED)
+    commanded = np.zeros((6, 3))
+    commanded[:, 0] = np.arange(6) / 100
+    last = SimpleNamespace(energised=energised, commanded=commanded)
+    grips = held_grips(robot, last)
+    assert np.isnan(grips[:5]).all()
+    assert np.isnan(grips[5]) != energised
+    assert not energised or grips[5] == 0.05
+    assert np.isnan(held_grips(robot, None)).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -2,7 +2,8 @@
 
 The servo's own motion profile is switched off (acceleration and speed 0): the runtime's limiter shapes every
 command, and a second shaper behind it would only add lag. The goal is put at the present position, so nothing
-moves, and torque is left as it is found: the loop switches it on, with its first goals.
+moves, and torque is left as it is found: the loop switches it on, with its first goals. A gripper that has torque
+keeps its goal: it is by the goal it cannot reach that it holds.
 
 An arm that is held stays held: the return delay concerns the line alone, and the memory table asks for an open
 lock to save it, not for torque off. Only a servo in another mode than position must let go, because its goal
@@ -101,13 +102,14 @@ def _line_errors() -> Iterator[None]:
 @dataclass(frozen=True, slots=True)
 class ServoSetup:
     """One servo: its id, the joint's name for messages, its torque limit (share of the greatest), and the counts
-    between which it may stand."""
+    between which it may stand. One that ``grips`` keeps its goal while it has torque: what it holds would fall."""
 
     id: int
     name: str
     torque_fraction: float
     count_min: float = -math.inf
     count_max: float = math.inf
+    grips: bool = False
 
 
 def setups(joints: Sequence[Joint]) -> list[ServoSetup]:
@@ -121,6 +123,7 @@ def setups(joints: Sequence[Joint]) -> list[ServoSetup]:
             joint.name,
             joint.limits.torque_fraction,
             *((-math.inf, math.inf) if isinstance(joint, GripperJoint) else _stands_between(joint)),
+            grips=isinstance(joint, GripperJoint),
         )
         for joint in joints
     ]
@@ -195,7 +198,8 @@ def _prepare(servo: _Servo) -> None:
     servo.write("goal_time", 0)
     servo.write("goal_velocity", 0)
     servo.write("torque_limit", round(TORQUE_PERMILLE * servo.setup.torque_fraction))
-    servo.write("goal_position", servo.must_read("present_position"))
+    if not (servo.setup.grips and servo.must_read("torque_enable") == 1):
+        servo.write("goal_position", servo.must_read("present_position"))
 
 
 class _Servo:

@@ -47,6 +47,7 @@ typedef struct sp_loop_config {
     sp_limits limits[SP_MAX_JOINTS];
     sp_limits emergency[SP_MAX_JOINTS];
     sp_reflex_limits reflexes[SP_MAX_JOINTS];
+    double grips[SP_MAX_JOINTS]; /* where a gripper's command begins that has held on; NaN: where it stands */
     const sp_fence *fence; /* NULL: none */
     /* Emergency stops: the instant at which each was pressed, 0 while it is not. */
     int stop_line_count;

@@ -9,7 +9,8 @@
 /* Commands begin at the measured pose: looked at anew in each tick until the arm is armed, so that one that was moved
  * by hand does not jump. A joint that stands outside its range, by more than an encoder's noise, is not armed:
  * bringing it back is a person's decision. Within that it begins at the end of the range, or the limiter would brake
- * as hard as it may for a hair. Nor is one that moves by itself. */
+ * as hard as it may for a hair. Nor is one that moves by itself. A gripper that has held on all the while goes on with
+ * its command: at its measured pose it would let go of the force by which it holds. */
 void sp_loop_arm(sp_loop *loop)
 {
     const sp_loop_config *config = &loop->config;
@@ -27,7 +28,8 @@ void sp_loop_arm(sp_loop *loop)
         }
     }
     for (int i = 0; i < config->joint_count; i++) {
-        double position = fmax(loop->samples[i].position, limits[i].position_min);
+        int grips = config->kinds[i] == SP_JOINT_GRIPPER && isfinite(config->grips[i]);
+        double position = fmax(grips ? config->grips[i] : loop->samples[i].position, limits[i].position_min);
         sp_limiter_rest(&loop->joints[i], fmin(position, limits[i].position_max));
     }
     loop->armed = 1;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from spinal.runtime.config.limits import JointLimits, command_limits, emergency_
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.controller.reflexes import reflex_limits
 from spinal.runtime.errors import BusError
+from spinal.runtime.types import State
 
 if TYPE_CHECKING:
     from spinal.native.feetech_bus import NativeTransport
@@ -35,6 +37,8 @@ class SafetyPlan:
     ease_travel: float = 0.0
     ease_speed: float = 0.0
     reflexes: tuple[ReflexLimits, ...] = ()
+    grips: tuple[float, ...] = ()
+    """By joint: where the command of a gripper begins that has held on; NaN: where it stands."""
     fence: HasAddress | None = None
 
 
@@ -87,6 +91,20 @@ def loop_plan(robot: RobotConfig, self_test: bool = True) -> LoopPlan:
         fifo_priority=robot.control.fifo_priority if wants_realtime else 0,
         lock_memory=wants_realtime,
         safety=safety_plan(robot, self_test),
+    )
+
+
+def held_grips(robot: RobotConfig, last: State | None) -> tuple[float, ...]:
+    """What the controller before commanded of each gripper, m, if its motors have had torque since; else NaN.
+
+    A gripper holds by the force of a command that it cannot reach.
+    """
+    holds = last is not None and last.energised
+    return tuple(
+        float(last.commanded[index, 0])
+        if last is not None and holds and joint.kind == "gripper"
+        else math.nan
+        for index, joint in enumerate(robot.joints)
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from dataclasses import replace
 
 from spinal.native import layout, realtime
 from spinal.native.feetech_bus import SerialLine
@@ -17,7 +18,7 @@ from spinal.native.shared import Mailbox, Ring
 from spinal.native.stop_lines import StopLine
 from spinal.runtime.awake import AwakeProcessors
 from spinal.runtime.config.robot import RobotConfig
-from spinal.runtime.controller.plan import feetech_bus, loop_plan
+from spinal.runtime.controller.plan import feetech_bus, held_grips, loop_plan
 from spinal.runtime.errors import RealtimeError
 from spinal.runtime.segments import (
     CONTROLLER_COMMAND,
@@ -50,8 +51,10 @@ def run(wiring: Wiring, stop: StopRequest) -> None:
     own = wiring.attach(Writer.CONTROLLER)
     supervisor, policy, link = (wiring.attach(w) for w in (Writer.SUPERVISOR, Writer.POLICY, Writer.LINK))
     line = SerialLine(wiring.bus_fd)
+    last = StateReader(own, len(robot.joints)).read()  # of the controller before this one
+    plan = loop_plan(robot)
     loop = Loop(
-        loop_plan(robot),
+        replace(plan, safety=replace(plan.safety, grips=held_grips(robot, last))),
         feetech_bus(robot, line),
         own,
         CONTROLLER_STATS,
