@@ -32,6 +32,8 @@ NOT_A_NUMBER = [
     helper.make_node("Div", ["zero", "zero"], ["chunk"]),
 ]
 """Answers NaN, whatever it is asked."""
+UNKNOWN = [helper.make_node("NoSuchOp", ["prefix"], ["chunk"])]
+"""Well-formed, and of an operator that the standard domain does not have."""
 RATIO = [helper.make_node("Div", ["prefix", "prefix"], ["chunk"])]
 """Answers NaN to zeros, as a model that divides by a norm does, and ones to everything else."""
 FAR_SIGHTED = [

@@ -61,7 +61,7 @@ def match_card(card: PolicyCard, robot: RobotConfig) -> CardMatch:
         *_engine_problems(card, robot),
         *_time_problems(card, robot),
     ]
-    return CardMatch(rows, tuple(problems), tuple(_embodiment(card, robot)))
+    return CardMatch(rows, tuple(problems), (*_embodiment(card, robot), *_camera_warnings(card)))
 
 
 def _joint_row(index: int, wanted: CardJoint | None, present: Joint | None) -> JointMatch:
@@ -175,6 +175,14 @@ def _stream_problems(card: PolicyCard, robot: RobotConfig) -> list[Problem]:
     return problems
 
 
+def _camera_warnings(card: PolicyCard) -> Iterator[Problem]:
+    for tensor in card.inputs:
+        kind, name = tensor.source if tensor.stream else ("", "")
+        if kind == "camera":
+            said = f"is not in the robot file, and the card's input {tensor.name} wants its pictures"
+            yield Problem(f"camera {name}", said, "the policy answers nothing until something publishes them")
+
+
 def _pose_problems(card: PolicyCard, robot: RobotConfig) -> Iterator[Problem]:
     if card.pose is None:
         return
@@ -188,7 +196,7 @@ def _pose_problems(card: PolicyCard, robot: RobotConfig) -> Iterator[Problem]:
 def _engine_problems(card: PolicyCard, robot: RobotConfig) -> Iterator[Problem]:
     if card.engine == ONNXRUNTIME or robot.policy is None:
         return
-    engines: dict[str, object] = getattr(robot.policy, "engines", {})
+    engines = robot.policy.engines
     if card.engine not in engines:
         hint = did_you_mean(card.engine, engines, "the engines of this robot are")
         said = "is not there, and the card says that this engine runs the model"

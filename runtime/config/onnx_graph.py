@@ -97,7 +97,7 @@ class _Reader:
         self._data = data
         self._nodes: Counter[tuple[str, str]] = Counter()
         self._functions: set[tuple[str, str]] = set()
-        self._external: list[str] = []
+        self._external: dict[str, None] = {}
         self._metadata_left = MAX_METADATA_BYTES
 
     def model(self) -> ModelGraph:
@@ -227,7 +227,7 @@ class _Reader:
                 name = self._text((number, wire, begin, value, end))
             elsewhere |= number == 13 or (number == 14 and wire == VARINT and value != 0)
         if elsewhere:
-            self._external.append(name)
+            self._external[name] = None
         return name
 
     def _sparse(self, tensor: Field) -> str:

@@ -26,10 +26,11 @@ class ChunkDecoder:
 
     def __init__(self, card: PolicyCard, _folder: Path) -> None:
         self._name = card.output.name
+        self._shape = (card.chunk.steps, card.channels)
 
     def decode(self, answer: Answer) -> Decoded:
-        """As it is."""
-        return Decoded(np.asarray(answer[self._name][0], np.float64))
+        """As it is; a policy of single actions may leave the axis of steps out."""
+        return Decoded(np.asarray(answer[self._name], np.float64).reshape(self._shape))
 
     def restart(self) -> None:
         """Nothing is kept."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinal.runtime.config.card import CardJoint
+from spinal.runtime.config.card.units import range_of
 from spinal.runtime.config.joints import Joint
 from spinal.runtime.errors import PolicyError
 
@@ -77,7 +78,7 @@ def _range(joint: CardJoint, robot: Joint | None) -> tuple[float, float] | None:
                 f"joint {joint.name} counts in percent of a range that nobody gave",
                 hint="give it in the card: joints[].range, in rad or m",
             )
-        return robot.limits.position_min, robot.limits.position_max
+        return range_of(robot)
     return None
 
 

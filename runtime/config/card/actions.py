@@ -73,8 +73,8 @@ class CardJoint(Section):
     range: Annotated[tuple[float, float], Field(strict=False)] | None = Field(
         default=None,
         description="what its unit was calibrated on, in rad (m for a gripper): 0 to 100 percent of it, degrees"
-        " from its middle; the larger first where the model counts against the robot. Without: the robot file's"
-        " limits for percent, and 0 rad for degrees",
+        " from its middle; the larger first where the model counts against the robot. Without: for percent"
+        " the robot file's limits, or a gripper's whole stroke, and for degrees 0 rad",
     )
     default_position: float | None = Field(
         default=None,

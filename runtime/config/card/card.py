@@ -85,9 +85,28 @@ class PolicyCard(Section):
         min_length=1, description="the model's input tensors"
     )
     recurrent: Annotated[tuple[Recurrent, ...], Field(strict=False)] = Field(
-        default=(), description="outputs that are inputs of the next step"
+        default=(),
+        description="outputs that are inputs of the next step; without, as the streams recurrent:OUTPUT say",
     )
     output: CardOutput = Field(description="the tensor that holds the chunk")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _kept_states(cls, raw: object) -> object:
+        """Without a table of its own, recurrent state is what the inputs' streams say."""
+        if (
+            not isinstance(raw, Mapping)
+            or "recurrent" in raw
+            or not isinstance(raw.get("inputs"), list | tuple)
+        ):
+            return raw
+        streams = [(row.get("stream"), row.get("name")) for row in raw["inputs"] if isinstance(row, Mapping)]
+        kept = [
+            {"output": stream.removeprefix("recurrent:"), "input": name}
+            for stream, name in streams
+            if isinstance(stream, str) and stream.startswith("recurrent:") and isinstance(name, str) and name
+        ]
+        return {**raw, "recurrent": kept} if kept else raw
 
     @model_validator(mode="after")
     def _consistent(self, info: ValidationInfo) -> Self:

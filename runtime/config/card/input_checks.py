@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _FLOATS = ("float32", "float16")
 _WITH_HISTORY = ("joints", "stream", "camera")
-_OF_A_PART = ("unit", "joints", "size", "history", "history_step_ms", "image")
+_OF_A_PART = ("unit", "joints", "size", "history", "history_step_ms", "image", "max_age_ms", "optional")
 """Fields that say something of a stream, and nothing of a tensor that several fill."""
 
 
@@ -49,7 +49,10 @@ def input_problems(
 
 
 def part_size(card: PolicyCard, part: Part) -> int | None:
-    """Numbers of one instant of ``part``; None where the card does not say (a camera, a goal without a size)."""
+    """Numbers of one instant of ``part``; None where the card does not say (a camera, a goal without a size).
+
+    ``last_action`` is the newest action, or with ``size`` the whole chunk that it stood in.
+    """
     kind, name = part.source
     if kind == "joints":
         return len(part.joints or card.joints)
@@ -57,7 +60,9 @@ def part_size(card: PolicyCard, part: Part) -> int | None:
         return FIELD_SIZES[name.rpartition(".")[2]]
     if kind == "chunk":
         steps, channels = card.chunk.steps, card.channels
-        return {"mask": steps, "chunk_index": 1, "last_action": channels}.get(name, steps * channels)
+        if name == "last_action":
+            return part.size if part.size in (channels, steps * channels) else channels
+        return {"mask": steps, "chunk_index": 1}.get(name, steps * channels)
     return None if kind == "camera" else part.size
 
 
@@ -79,6 +84,8 @@ def _shapes(card: PolicyCard, tensor: CardInput) -> list[tuple[int, ...]]:
         return []
     if kind == "chunk" and name in ("prefix", "noise"):
         return [(1, steps, card.channels)]
+    if name == "last_action" and tensor.history == 1:
+        return [(1, card.channels), (1, steps * card.channels), (1, steps, card.channels)]
     if kind == "chunk" and name == "chunk_index":
         return [(1, 1), (1,)]
     if tensor.history > 1:
@@ -112,7 +119,7 @@ def _colours(image: ImageSpec) -> int:
 
 def _parts_problems(card: PolicyCard, tensor: CardInput, path: str) -> Iterator[Problem]:
     for word in _OF_A_PART:
-        if word in tensor.model_fields_set:
+        if getattr(tensor, word) != CardInput.model_fields[word].default:
             yield Problem(
                 f"{path}.{word}", "belongs to a part", "the tensor has parts: say it of each of them"
             )
@@ -121,9 +128,9 @@ def _parts_problems(card: PolicyCard, tensor: CardInput, path: str) -> Iterator[
         place = f"{path}.parts[{index}] ({part.stream})"
         yield from _part_problems(card, part, place)
         size = part_size(card, part)
-        if part.source[0] == "camera":
-            hint = "a picture fills a tensor of its own: stream in place of parts"
-            yield Problem(f"{place}.stream", "is a picture, which is no stretch of a vector", hint)
+        if part.source[0] in ("camera", "recurrent"):
+            hint = "it fills a tensor of its own: stream in place of parts"
+            yield Problem(f"{place}.stream", "is no stretch of a vector", hint)
             total = None
         elif size is None:
             yield Problem(f"{place}.size", "is missing", "how many numbers of the tensor it fills")
@@ -173,12 +180,21 @@ def _part_problems(card: PolicyCard, part: Part, path: str) -> Iterator[Problem]
         yield Problem(f"{path}.history", f"is {part.history}, and {part.stream} has none", "leave it out")
     if part.history == 1 and part.history_step_ms is not None:
         yield Problem(f"{path}.history_step_ms", "is not used", "it belongs to a history of 2 or more")
+    if part.optional and kind != "goal":
+        yield Problem(f"{path}.optional", "is not used", f"{part.stream} is no goal")
+    if part.max_age_ms is not None and kind not in ("goal", "camera"):
+        yield Problem(f"{path}.max_age_ms", "is not used", f"{part.stream} is neither a goal nor a camera")
     if part.image is not None and kind != "camera":
         yield Problem(f"{path}.image", "is not used", f"{part.stream} is no camera")
     if kind == "recurrent" and name not in [row.output for row in card.recurrent]:
         hint = f'add [[recurrent]] with output = "{name}" and input = the tensor that it fills'
         yield Problem(f"{path}.stream", f"names an output that is not kept: {name}", hint)
-    if part.normalise is not None:
+    if part.normalise is not None and (name == "prefix" or kind == "recurrent"):
+        why = (
+            "the prefix goes through output.normalise" if name == "prefix" else "a state comes back as it was"
+        )
+        yield Problem(f"{path}.normalise", "is not used", f"leave it out: {why}")
+    elif part.normalise is not None:
         yield from _size_problems(part, _channels(card, part), f"{path}.normalise")
 
 
@@ -204,7 +220,7 @@ def _channels(card: PolicyCard, part: Part) -> tuple[int, ...]:
     kind, name = part.source
     if kind == "camera":
         return (_colours(part.image or ImageSpec()),)
-    if kind == "chunk" and name in ("prefix", "noise"):
+    if kind == "chunk" and name in ("noise", "last_action"):
         return card.channels, card.chunk.steps * card.channels
     size = part_size(card, part)
     if size is None and isinstance(part, CardInput):

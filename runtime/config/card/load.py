@@ -74,7 +74,8 @@ def read_policy(model: str | Path) -> PolicyFile:
     embedded, embedded_problems = _embedded(path, facts)
     if raw is not None:
         card, wrong = checked_card(raw, path.parent, beside.name)
-        warnings = _differences(card, embedded, embedded_problems, beside.name) if facts.card_text else []
+        inside = facts.card_text is not None
+        warnings = _differences(card, embedded, embedded_problems, beside.name) if inside else []
         return PolicyFile(
             path,
             facts,

@@ -48,8 +48,14 @@ def output_problems(card: PolicyCard, inputs_known: bool = True) -> Iterator[Pro
 def _joint_problems(card: PolicyCard) -> Iterator[Problem]:
     first: dict[str, int] = {}
     for index, joint in enumerate(card.joints):
+        path = row_label("joints", index, {"name": joint.name})
+        if joint.range is not None and joint.unit in ("rad", "m"):
+            yield Problem(
+                f"{path}.range", f"is not used by {joint.unit}", "leave it out, or correct the unit"
+            )
+        elif joint.range is not None and joint.range[0] == joint.range[1]:
+            yield Problem(f"{path}.range", "is empty", "both ends of what the joint was calibrated on")
         if first.setdefault(joint.name, index) != index:
-            path = row_label("joints", index, {"name": joint.name})
             yield Problem(
                 f"{path}.name", f"is also joints[{first[joint.name]}]", "each joint stands here once"
             )
