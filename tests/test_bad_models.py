@@ -1,4 +1,4 @@
-"""Models that do not behave, in lock-step: the arm comes to rest and holds, with a reason, and goes on afterwards."""
+"""Models that do not behave, in lock-step: the arm comes to rest and holds, with a reason, and goes on later."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def robot():
 
 
 class Run:
-    """The live loop's order of things on a manual clock: an answer that is none is a complaint, and not published."""
+    """The live loop's order of things on a manual clock: what is no answer is a complaint, and not published."""
 
     def __init__(self, robot, model=None):
         policy = load(robot, 0, model)
@@ -84,7 +84,7 @@ def assert_held_smoothly(run, robot):
     assert np.ptp(records["joints"]["applied"][:, :5], axis=0).max() > 0.02, "it had moved"
 
 
-def test_a_model_that_begins_to_answer_nan_ends_in_hold(robot, tmp_path):
+def test_a_model_that_answers_nan_to_some_observations_is_heard_of(robot, tmp_path):
     """As soon as a joint is fast: no zeros and no random numbers at load could have shown it."""
     run = Run(robot, moved(Path(robot.policy.model), tmp_path, "nan", np.zeros(6), nan_when_moving=True))
     complaints = []
@@ -93,6 +93,24 @@ def test_a_model_that_begins_to_answer_nan_ends_in_hold(robot, tmp_path):
         complaints.append(run.complaint)
     assert complaints[0] is None
     assert "the model answered numbers that are not finite" in complaints
+
+
+def test_a_model_that_answers_nan_ends_in_hold_and_is_over_with_it(robot):
+    run = Run(robot)
+    run.steps(25)
+    right = run.engine._binding.run
+
+    def wrong():
+        right()
+        run.engine.output[0, -1, -1] = np.nan
+
+    run.engine._binding.run = wrong
+    run.until(layout.MODE_HOLDING)
+    assert run.complaint == "the model answered numbers that are not finite"
+    run.engine._binding.run = right
+    run.until(layout.MODE_RUNNING)
+    assert run.complaint is None
+    assert_held_smoothly(run, robot)
 
 
 @pytest.mark.parametrize(

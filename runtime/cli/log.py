@@ -106,6 +106,12 @@ def _exchange(entry: Mapping[str, Any]) -> str:
     return f"{asked}: {entry['status']}{_because(entry)} ({entry['policy']} runs{by})"
 
 
+def _names(entry: Mapping[str, Any]) -> str:
+    """Who is who, where a blind test has been revealed."""
+    who = ", ".join(f"{label} is {name}" for label, name in sorted(entry.get("names", {}).items()))
+    return f"; {who}" if who else ""
+
+
 WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "begin": _begin,
     "end": lambda e: "ended in order",
@@ -119,6 +125,7 @@ WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "unlatched": lambda e: f"no longer latched: {', '.join(e['names'])}",
     "arming": lambda e: f"armed again by a person (number {e['count']})",
     "policy": _exchange,
+    "ab": lambda e: f"goal {e['goal']} is run by {e['choice']}{_names(e)}",
     "complaint": lambda e: f"{e['process']}: {e['why']}",
     "speed": lambda e: f"speed {e['percent']:g} %",
 }

@@ -1,4 +1,4 @@
-"""``spinal policy swap MODEL`` and ``rollback``: which model runs on a running robot, changed while it moves."""
+"""``spinal policy swap MODEL``, ``rollback`` and ``reveal``: which model runs on a running robot."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spinal.runtime.link.client import PlannerClient
-    from spinal.runtime.link.messages import StateReport
+    from spinal.runtime.link.messages import GoalKind, StateReport
 
 ANSWER_MS = 1000
 LIMIT_S = 180.0
-ENDS = ("kept", "refused", "rolled_back")
+ENDS = ("kept", "refused", "rolled_back", "revealed")
+DONE = {"swap": "kept", "rollback": "rolled_back", "reveal": "revealed"}
 IN_WORDS = {
     "loading": "loading and warming it beside the one that runs",
     "comparing": "it answers in the shadow",
     "probation": "it runs, on probation; the one before is ready to take over again",
     "kept": "kept",
     "refused": "REFUSED",
+    "revealed": "revealed",
     "rolled_back": "the one before runs again",
 }
 
@@ -47,7 +49,13 @@ def add_parser(subparsers: Any) -> None:
         help="let the model before take over again",
         description="Lets the model before take over again, at once.",
     )
-    for parser in (swap, rollback):
+    reveal = subparsers.add_parser(
+        "reveal",
+        help="end a blind test: say which of the two policies ran behind which label",
+        description="Says which policy of [policy.ab] ran behind which label. The journal says which label ran for"
+        " which goal.",
+    )
+    for parser in (swap, rollback, reveal):
         place = parser.add_mutually_exclusive_group()
         place.add_argument("--robot", metavar="NAME", help="its name; not needed when only one is running")
         place.add_argument("--robot-dir", type=Path, metavar="DIR", help="the robot's runtime directory")
@@ -72,9 +80,8 @@ def run(args: argparse.Namespace) -> int:
                 "policy_swap", parameters, valid_for_ms=10_000, goal_id=goal_id, timeout_ms=ANSWER_MS
             )
         else:
-            answer = client.send_goal(
-                "policy_rollback", valid_for_ms=10_000, goal_id=goal_id, timeout_ms=ANSWER_MS
-            )
+            kind: GoalKind = "policy_rollback" if args.action == "rollback" else "policy_reveal"
+            answer = client.send_goal(kind, valid_for_ms=10_000, goal_id=goal_id, timeout_ms=ANSWER_MS)
         if not answer.accepted:
             return _tell(args, "refused", answer.detail, "")
         report = _follow(client, goal_id, args.json)
@@ -99,7 +106,7 @@ def _follow(client: PlannerClient, goal_id: int, silent: bool) -> StateReport | 
 
 
 def _tell(args: argparse.Namespace, status: str, why: str, policy: str) -> int:
-    done = status == ("kept" if args.action == "swap" else "rolled_back")
+    done = status == DONE[args.action]
     if args.json:
         print(json.dumps({"ok": done, "status": status, "why": why, "policy": policy}))
     else:

@@ -120,6 +120,17 @@ class SwapSettings(Section):
     )
 
 
+class BlindSettings(Section):
+    """[policy.ab]: a second model, and a coin for each goal that says which of the two runs."""
+
+    model: str = Field(
+        min_length=1, max_length=4096, description="the other ONNX file, relative to the robot file"
+    )
+    seed: int | None = Field(
+        default=None, ge=0, le=2**32 - 1, description="of the coins; drawn at the start when absent"
+    )
+
+
 class PolicySettings(Section):
     """[policy]: which model runs, how often, and on what."""
 
@@ -150,6 +161,10 @@ class PolicySettings(Section):
     )
     swap: SwapSettings = Field(
         default_factory=SwapSettings, description="how another model takes over while the robot runs"
+    )
+
+    ab: BlindSettings | None = Field(
+        default=None, description="another model to be compared with, blind, goal by goal"
     )
 
     @property

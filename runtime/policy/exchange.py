@@ -30,7 +30,7 @@ from spinal.runtime.policy.loaded import LoadedPolicy
 from spinal.runtime.policy.shadow import difference, too_far
 from spinal.runtime.types import Array, Chunk, Observation, State
 
-Status = Literal["none", "loading", "comparing", "probation", "kept", "refused", "rolled_back"]
+Status = Literal["none", "loading", "comparing", "probation", "kept", "refused", "rolled_back", "revealed"]
 UNDER_WAY = ("loading", "comparing", "probation")
 LONGEST_WORDS = 200
 
@@ -104,6 +104,18 @@ class Exchange:
                 self._end("refused", "no policy ran before this one")
             else:
                 self._go_back(f"asked for by {request.by}" if request.by else "asked for")
+
+    def take_turn(self, policy: LoadedPolicy) -> None:
+        """``policy`` is the active one from now on: in a blind test, where nobody is on probation."""
+        if policy is not self.active:
+            self.active = policy
+            policy.step.restart(self._seed)
+            policy.pace.restart()
+
+    def note(self, request: Request, status: Status, why: str) -> None:
+        """What became of a request that changes no policy."""
+        self._request = request
+        self._end(status, why)
 
     def begin_step(self, state: State | None, now_ns: int) -> None:
         """Takes what the worker has done, switches when all is well, and ends a probation that is over."""

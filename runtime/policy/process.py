@@ -18,6 +18,7 @@ from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.goals import GoalReader
 from spinal.runtime.policy.background import Background
+from spinal.runtime.policy.blind import blind_test
 from spinal.runtime.policy.delay import DelayMeter
 from spinal.runtime.policy.exchange import Exchange, Request
 from spinal.runtime.policy.forecast import Forecast
@@ -27,11 +28,13 @@ from spinal.runtime.policy.loaded import load
 from spinal.runtime.policy.observe import Observer, pose_inputs
 from spinal.runtime.policy.session import bound_memory
 from spinal.runtime.segments import (
+    LINK_ORDER,
     LINK_POLICY,
     POLICY_REPORT,
     POLICY_TRAJECTORY,
     SIM_POSE,
     SUPERVISOR_SETTINGS,
+    OrderReader,
     ReportReader,
     ReportWriter,
     SettingsReader,
@@ -75,6 +78,8 @@ class PolicyProcess:
             wiring.seed,
         )
         self._step = LiveStep(self._exchange)
+        self._test = blind_test(robot, self._exchange, wiring.seed) if robot.policy.ab is not None else None
+        self._orders = OrderReader(wiring.attach(Writer.LINK), LINK_ORDER)
         self._requests = ReportReader(wiring.attach(Writer.LINK), LINK_POLICY)
         self._request = int(self._requests.read().get("number", 0))
         self._period_ns = robot.policy.period_ns
@@ -112,6 +117,8 @@ class PolicyProcess:
             self._segment.beat(now_ns)
             self._one_step(next_ns, now_ns)
             self._exchange.end_step(clock.now_ns())
+            if self._test is not None:
+                self._test.end_step(clock.now_ns())
             now_ns = clock.now_ns()
             if now_ns >= report_ns:
                 self._report(now_ns)
@@ -123,6 +130,9 @@ class PolicyProcess:
 
     def _one_step(self, due_ns: int, now_ns: int) -> None:
         self._exchange.begin_step(self._observer.newest, now_ns)
+        order = self._orders.read() if self._test is not None else None
+        if self._test is not None and order is not None:
+            self._test.choose(order.goal)
         if not self._step.strategy.due(now_ns):
             return
         delay_ns = self._delay.delay_ns
@@ -168,7 +178,17 @@ class PolicyProcess:
         told = self._requests.read()
         if told.get("number", 0) > self._request:
             self._request = told["number"]
-            self._exchange.ask(Request.of(told), clock.now_ns())
+            self._obey(Request.of(told))
+
+    def _obey(self, request: Request) -> None:
+        if request.action == "reveal" and self._test is not None:
+            self._exchange.note(request, "revealed", self._test.reveal())
+        elif request.action == "reveal":
+            self._exchange.note(request, "refused", "no blind test is under way")
+        elif self._test is not None:
+            self._exchange.note(request, "refused", "a blind test is under way: it has its two policies")
+        else:
+            self._exchange.ask(request, clock.now_ns())
 
     def _report(self, now_ns: int) -> None:
         self._segment.beat(now_ns or clock.now_ns())
@@ -183,8 +203,9 @@ class PolicyProcess:
                 "late_us": summary_us(self._late.summary()),
                 "delay_ms": round(self._delay.delay_ns / 1e6, 2),
                 "providers": self._exchange.active.engine.providers,
-                "policy": self._exchange.active.name,
+                "policy": self._test.name if self._test is not None else self._exchange.active.name,
                 "exchange": self._exchange.report,
+                "ab": self._test.report if self._test is not None else None,
                 "steps": list(self._steps),
             }
         )

@@ -50,6 +50,7 @@ class Chronicle:
         self._speed = 1.0
         self._policy = ReportReader(supervisor.reader(Writer.POLICY), POLICY_REPORT)
         self._policy_seen = 0
+        self._blind: Any = None
         self._exchange: tuple[int, str] = (0, "")
         self._complaint: str | None = None
         self.since_ns = 0
@@ -134,6 +135,10 @@ class Chronicle:
         state = (told.get("number", 0), told.get("status", ""))
         if state != self._exchange and state[0]:
             self._journal.write("policy", policy=report["policy"], **told)
+        blind = report.get("ab")
+        if blind is not None and blind != self._blind:
+            self._journal.write("ab", **blind)
+        self._blind = blind
         complaint = report.get("complaint")
         if complaint and _kind(complaint) != _kind(self._complaint or ""):
             self._journal.write("complaint", process="policy", why=complaint)
