@@ -16,6 +16,9 @@ from spinal.runtime.config.card.units import unit_line
 from spinal.runtime.config.match import match_card, start_problems
 from spinal.runtime.config.onnx_graph import read_graph
 from spinal.runtime.decode.units import JointUnits
+from spinal.runtime.errors import PolicyError
+from spinal.runtime.policy.step import Execution, PolicyStep
+from spinal.runtime.types import Observation
 
 
 def card(**changes):
@@ -126,6 +129,53 @@ def test_the_default_pose_is_compared_in_the_robots_units(robot):
     assert start_problems(made, robot, [30, 0])
 
 
+class Still:
+    """An engine whose answer is zeros, and which counts how often it is asked."""
+
+    def __init__(self):
+        self.inputs = {"q": np.zeros((1, 2), np.float32)}
+        self.outputs = {"chunk": np.zeros((1, 20, 2), np.float32)}
+        self.providers = ["test"]
+        self.runs = 0
+
+    def run(self):
+        self.runs += 1
+
+
+def test_a_policy_step_answers_nothing_from_a_pose_that_is_far(robot):
+    made, engine = offset_card(), Still()
+    step = PolicyStep(made, engine, Execution.of(robot, made.chunk.step_ns), robot=robot)
+
+    def observed(elbow, under_way=None):
+        position = np.array([elbow, 0.01])
+        motion = np.stack([position, np.zeros(2), np.zeros(2)], axis=1)
+        return Observation(
+            stamp_ns=1_000_000_000,
+            position=position,
+            velocity=np.zeros(2),
+            command=motion,
+            ahead=np.zeros((0, 2)),
+            joints_age_ns=0,
+            streams={},
+            under_way=under_way,
+        )
+
+    with pytest.raises(
+        PolicyError, match=r"joints\[0\] \(elbow\) stands at 0.958 rad, 0.458 from 0.500"
+    ) as caught:
+        step.infer(observed(0.5 + 0.458))
+    assert "then arm" in caught.value.hint
+    assert engine.runs == 0
+    chunk = step.infer(observed(0.55))
+    assert engine.runs == 1
+    assert chunk.actions.shape == (20, 2)
+    command = np.stack([np.array([0.55, 0.01]), np.zeros(2), np.zeros(2)], axis=1)
+    step.infer(
+        observed(0.5 + 0.458, step.trajectory(chunk, command, 1_000_000_000, 0))
+    )  # it walks: on it goes
+    assert engine.runs == 2
+
+
 def test_a_policy_that_may_start_anywhere_is_not_kept(robot):
     anywhere = card(joints=joints({"default_position": 0.5}))
     assert start_problems(anywhere, robot, [-1.5, 0]) == ()
@@ -185,6 +235,23 @@ def test_an_inference_longer_than_its_chunk_is_refused(robot):
     assert match_card(card(inference_ms=379.0), robot).problems == ()
     (problem,) = match_card(card(inference_ms=380.0), robot).problems
     assert "an inference takes 380 ms, and a chunk lasts 380 ms" in problem.message
+
+
+@pytest.mark.parametrize(
+    ("strategy", "changes", "message"),
+    [
+        ("prefix", {"prefix": {"max_steps": 0}}, "was not trained with one"),
+        ("rtc", {}, "the card's decoder is chunk"),
+        ("velocity_mask", {}, "the card's decoder is chunk"),
+        ("prefix", {}, ""),
+        ("auto", {"prefix": {"max_steps": 0}}, ""),
+    ],
+)
+def test_a_strategy_that_the_policy_does_not_allow_is_refused(tmp_path, strategy, changes, message):
+    chosen = ("[execution]", f'[execution]\nstrategy = "{strategy}"')
+    problems = match_card(card(**changes), load_robot(write_robot(tmp_path, chosen))).problems
+    assert [problem.path for problem in problems] == (["execution.strategy"] if message else [])
+    assert all(message in problem.message for problem in problems)
 
 
 def test_single_actions_last_as_long_as_they_stand(robot):

@@ -10,7 +10,6 @@ from rich.text import Text
 from spinal.runtime.cli.check_view import table_of, to_console
 from spinal.runtime.cli.policy_report import PolicyReport
 from spinal.runtime.config.card import CardInput, CardJoint, ImageSpec, Normalisation, Part, PolicyCard
-from spinal.runtime.config.card.decoders import DiffusionDecoder, FlowDecoder
 from spinal.runtime.config.card.exporters import Exported
 from spinal.runtime.config.card.tensors import shown
 from spinal.runtime.config.model_file import ModelFacts, printable
@@ -80,16 +79,20 @@ def _answers(card: PolicyCard) -> list[str]:
     return lines
 
 
+_NOT_SHOWN = ("kind", "x", "time", "velocity", "output", "error")
+"""Of a decoder's table: names of tensors that only the loop sees."""
+
+
 def _decoder(card: PolicyCard) -> str:
     decoder = card.decoder
     said = {
         key: value
         for key, value in decoder.model_dump(mode="json", exclude_defaults=True).items()
-        if key != "kind" and isinstance(value, int | float | str) and not key.endswith("sha256")
+        if key not in _NOT_SHOWN and isinstance(value, int | float | str) and not key.endswith("sha256")
     }
     words = [f"{key} {printable(str(value), 40)}" for key, value in said.items()]
-    if isinstance(decoder, FlowDecoder | DiffusionDecoder) and decoder.encoder is not None:
-        words.append(f"encoder {decoder.encoder.file}")
+    if card.encoder is not None:
+        words.append(f"encoder {card.encoder.file}")
     return f"{decoder.kind} ({', '.join(words)})" if words else decoder.kind
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from spinal.runtime.config.card import CardJoint, PolicyCard
+from spinal.runtime.config.card.decoders import FlowDecoder
 from spinal.runtime.config.card.load import ONNXRUNTIME
 from spinal.runtime.config.card.units import unit_line
 from spinal.runtime.config.cross import did_you_mean, row_label
@@ -59,6 +60,7 @@ def match_card(card: PolicyCard, robot: RobotConfig) -> CardMatch:
         *_stream_problems(card, robot),
         *_pose_problems(card, robot),
         *_engine_problems(card, robot),
+        *_strategy_problems(card, robot),
         *_time_problems(card, robot),
     ]
     return CardMatch(rows, tuple(problems), (*_embodiment(card, robot), *_camera_warnings(card)))
@@ -203,6 +205,17 @@ def _engine_problems(card: PolicyCard, robot: RobotConfig) -> Iterator[Problem]:
         yield Problem(
             f"policy.engines.{card.engine}", said, hint or f"add a section [policy.engines.{card.engine}]"
         )
+
+
+def _strategy_problems(card: PolicyCard, robot: RobotConfig) -> Iterator[Problem]:
+    strategy = robot.execution.strategy
+    if strategy == "prefix" and not card.prefix.max_steps:
+        said = "is prefix, and the policy was not trained with one"
+    elif strategy in ("rtc", "velocity_mask") and not isinstance(card.decoder, FlowDecoder):
+        said = f"is {strategy}, which guides a flow, and the card's decoder is {card.decoder.kind}"
+    else:
+        return
+    yield Problem("execution.strategy", said, '"auto" takes the best that the policy allows')
 
 
 def _time_problems(card: PolicyCard, robot: RobotConfig) -> Iterator[Problem]:

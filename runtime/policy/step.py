@@ -15,11 +15,13 @@ import numpy as np
 
 from spinal.native import clock
 from spinal.runtime.config.card import PolicyCard
+from spinal.runtime.config.match import start_problems
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import Meaning, decode_chunk
 from spinal.runtime.decode.chunk import NOT_FINITE
 from spinal.runtime.decode.decoder import Answer
 from spinal.runtime.decode.registry import make_decoder
+from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy.engine import Engine
 from spinal.runtime.policy.execution import Execution
 from spinal.runtime.policy.fill import Fills
@@ -61,6 +63,7 @@ class PolicyStep:
         self.strategy = make_strategy(card, execution)
         self._guides = guides_of(card)
         self._tempo = Tempo(execution, card.chunk)
+        self._starts_on = robot if card.starts_within_rad is not None else None
         self._delay_steps = card.chunk.steps  # nobody has asked yet: whatever an observation looked ahead
         self.restart(seed)
 
@@ -79,7 +82,12 @@ class PolicyStep:
         return tuple(step_ns * (k + 1) for k in range(self.strategy.look_ahead(self._delay_steps)))
 
     def infer(self, observation: Observation) -> Chunk:
-        """The chunk that answers ``observation``. Raises PolicyError for an answer that is not finite."""
+        """The chunk that answers ``observation``. Raises PolicyError for an answer that is not finite.
+
+        Likewise where nothing is under way and a joint is too far from the pose that the policy starts from.
+        """
+        if self._starts_on is not None and observation.under_way is None:
+            self._refuse_far_start(self._starts_on, observation.position)
         given = min(len(observation.ahead), self.strategy.given(self._delay_steps))
         seen = self._tempo.seen(observation)
         base = self._meaning.base(seen)
@@ -101,6 +109,13 @@ class PolicyStep:
         """What of ``chunk`` is executed, from the motion commanded at its observation ([joint, 3])."""
         executed = self.strategy.executed(chunk, published_ns)
         return self.execution.trajectory(executed, command, published_ns, delay_ns)
+
+    def _refuse_far_start(self, robot: RobotConfig, position: Array) -> None:
+        problems = start_problems(self.card, robot, position.tolist())
+        if problems:
+            more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+            first = problems[0]
+            raise PolicyError(f"{first.path} {first.message}{more}", hint=first.hint)
 
     def _guide(self, seen: Observation, base: Array) -> Guide | None:
         if (
