@@ -15,7 +15,7 @@ from spinal.runtime.lockstep import LockStep
 from spinal.runtime.policy.delay import DelayMeter
 from spinal.runtime.policy.loaded import load
 from spinal.runtime.policy.step import PolicyStep
-from spinal.runtime.types import Observation
+from spinal.runtime.types import Chunk, Observation
 
 PHASE_NS = (1_000_000, 3_900_000)
 """A policy step begins somewhere between two ticks, after the newest one has read the bus."""
@@ -96,8 +96,15 @@ class Rollout:
 
     def _answer(self, observation: Observation, delay_ns: int) -> None:
         """As in the policy process: an answer that is none leaves the chunk before in force."""
+
+        def early(part: Chunk, done: float) -> None:
+            published_ns = observation.stamp_ns + round(done * self._answer_ns)
+            path = self._policy.trajectory(part, observation.command, published_ns, delay_ns)
+            self.robot.submit(path, published_ns)
+            self._delay.saw(observation.stamp_ns, published_ns)
+
         try:
-            chunk = self._policy.infer(observation)
+            chunk = self._policy.infer(observation, early)
         except PolicyError as error:
             self.bad_answers += 1
             self.complaint = str(error)

@@ -203,7 +203,7 @@ def test_one_that_fails_on_probation_is_gone_within_the_same_step(models, run):
     bad = run.exchange.active
     infer, failures = bad.step.infer, []
 
-    def fails(observation):
+    def fails(observation, early=None):
         if len(failures) or len(run.seen) > 20:
             failures.append(observation)
             raise PolicyError("the model answered numbers that are not finite")

@@ -83,7 +83,7 @@ def test_what_is_looked_ahead_is_what_is_then_commanded(robot, policy, delay_ste
     rollout.begin(SEED)
     seen = []
     infer = policy.infer
-    policy.infer = lambda observation: seen.append(observation) or infer(observation)
+    policy.infer = lambda observation, early=None: seen.append(observation) or infer(observation, early)
     try:
         for _ in range(30):
             rollout.step()

@@ -24,7 +24,7 @@ from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import decode_chunk
 from spinal.runtime.policy.engine import Engine
 from spinal.runtime.policy.process import PolicyProcess
-from spinal.runtime.policy.step import PolicyStep
+from spinal.runtime.policy.step import Early, PolicyStep
 from spinal.runtime.types import Array, Chunk, Observation, Trajectory
 from spinal.runtime.wiring import StopRequest, Wiring, run_child, set_nice
 
@@ -50,9 +50,9 @@ class SpoiledStep(PolicyStep):
         self._rng = np.random.default_rng(0)
         self._kept: NDArray[np.float32] | None = None
 
-    def infer(self, observation: Observation) -> Chunk:
+    def infer(self, observation: Observation, early: Early | None = None) -> Chunk:
         """As the real one, but for the defect."""
-        chunk = super().infer(observation)
+        chunk = super().infer(observation, early)
         defect, output = self._defect(), self._output
         if defect == "frozen":
             self._kept = output.copy() if self._kept is None else self._kept

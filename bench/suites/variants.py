@@ -26,8 +26,9 @@ from spinal.drivers.sim.cartpick import TIME_LIMIT_NS
 from spinal.runtime.config.load import load_robot
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.policy.loaded import LoadedPolicy, load
+from spinal.runtime.policy.step import Early
 from spinal.runtime.rollout import Episode, Rollout
-from spinal.runtime.types import Observation
+from spinal.runtime.types import Chunk, Observation
 
 EPISODES, QUICK_EPISODES = 100, 6
 OBSERVED_EPISODES, QUICK_OBSERVED_EPISODES = 4, 1
@@ -70,11 +71,11 @@ def observations(robot: RobotConfig, episodes: int) -> list[Observation]:
     policy = load(robot).step
     infer = policy.infer
 
-    def watched(observation: Observation) -> object:
+    def watched(observation: Observation, early: Early | None = None) -> Chunk:
         seen.append(observation)
-        return infer(observation)
+        return infer(observation, early)
 
-    policy.infer = watched  # type: ignore[method-assign, assignment]
+    policy.infer = watched  # type: ignore[method-assign]
     rollout = Rollout(robot, policy)
     for seed in range(episodes):
         rollout.begin(seed)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from spinal.runtime.config.section import Section, refuse
 from spinal.runtime.errors import Problem
 
-StrategyName = Literal["auto", "latest", "prefix", "rtc", "velocity_mask", "ensemble", "wait"]
+StrategyName = Literal["auto", "latest", "prefix", "rtc", "velocity_mask", "streaming", "ensemble", "wait"]
 
 
 class ExecutionSettings(Section):
@@ -48,8 +48,8 @@ class ExecutionSettings(Section):
     )
     strategy: StrategyName = Field(
         default="auto",
-        description="how a chunk meets the one under way: auto, latest, prefix, rtc, velocity_mask, ensemble or"
-        " wait; auto is the best that the policy's card allows",
+        description="how a chunk meets the one under way: auto, latest, prefix, rtc, velocity_mask, streaming,"
+        " ensemble or wait; auto is the best that the policy's card allows",
     )
     wait_steps: int = Field(
         default=10,

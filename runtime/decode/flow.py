@@ -91,6 +91,8 @@ class Flow:
         self.state = np.zeros(x.shape[1:])
         """[step, channel]"""
         self.steps = steps
+        self.done = 0.0
+        """Share of the steps of ``streamed`` that are through."""
         self._x, self._time = x, time
         self._noise_at = noise_at
         self._model_velocity = velocity
@@ -162,6 +164,7 @@ class Flow:
             v = self._run()
             v *= (left - after)[:, None]
             self.state += v
+            self.done = (k + 1) / self.steps
             left = after
             unfinished = np.flatnonzero(left)
             now = int(unfinished[0]) if len(unfinished) else n

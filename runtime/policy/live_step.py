@@ -5,6 +5,7 @@ from __future__ import annotations
 from spinal.native import clock
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy.exchange import Exchange
+from spinal.runtime.policy.step import Early
 from spinal.runtime.policy.strategy import Strategy
 from spinal.runtime.types import Array, Chunk, Observation, Trajectory
 
@@ -37,25 +38,25 @@ class LiveStep:
         """A run begins anew."""
         self._exchange.active.step.restart(seed)
 
-    def infer(self, observation: Observation) -> Chunk:
+    def infer(self, observation: Observation, early: Early | None = None) -> Chunk:
         """The chunk that answers ``observation``, and of nobody too slow to be executed.
 
         A policy on probation that fails is gone by the end of the same call: the one before it answers. Raises
         PolicyError when there is none.
         """
         try:
-            chunk = self._answer(observation)
+            chunk = self._answer(observation, early)
         except PolicyError as error:
             if not self._exchange.failed(str(error)):
                 raise
-            chunk = self._answer(observation)
+            chunk = self._answer(observation, early)
         self._exchange.answered(observation, chunk)
         return chunk
 
-    def _answer(self, observation: Observation) -> Chunk:
+    def _answer(self, observation: Observation, early: Early | None) -> Chunk:
         active = self._exchange.active
         began_ns = clock.now_ns()
-        chunk = active.step.infer(self._exchange.seen(observation))
+        chunk = active.step.infer(self._exchange.seen(observation), early)
         active.pace.took(clock.now_ns() - began_ns)
         complaint = active.pace.complaint
         if complaint is not None:

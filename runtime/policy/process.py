@@ -42,7 +42,7 @@ from spinal.runtime.segments import (
     StepStamps,
     Writer,
 )
-from spinal.runtime.types import Observation, Trajectory
+from spinal.runtime.types import Chunk, Observation, Trajectory
 from spinal.runtime.wiring import StopRequest, Wiring, run_child, set_nice, summary_us
 
 REPORT_PERIOD_NS = 200_000_000
@@ -83,6 +83,7 @@ class PolicyProcess:
         self._requests = ReportReader(wiring.attach(Writer.LINK), LINK_POLICY)
         self._request = int(self._requests.read().get("number", 0))
         self._period_ns = robot.policy.period_ns
+        self._tick_ns = robot.control.period_ns
         self._keep_alive = KeepAlive(robot.policy.keep_alive_ms * 1_000_000)
         own = wiring.attach(Writer.POLICY)
         self._segment = own
@@ -168,10 +169,20 @@ class PolicyProcess:
     def _answer(self, observation: Observation, delay_ns: int) -> Trajectory:
         began_ns = clock.now_ns()
         self._keep_alive.ran(began_ns)
-        chunk = self._step.infer(observation)
+        chunk = self._step.infer(
+            observation, lambda part, done: self._publish_early(part, observation, delay_ns)
+        )
         ended_ns = clock.now_ns()
         self._inference.record(ended_ns - began_ns)
         return self._step.trajectory(chunk, observation.command, ended_ns, delay_ns)
+
+    def _publish_early(self, chunk: Chunk, observation: Observation, delay_ns: int) -> None:
+        """What of an answer is final is executed before all is; the delay is that of its first part."""
+        now_ns = clock.now_ns()
+        trajectory = self._step.trajectory(chunk, observation.command, now_ns, delay_ns)
+        number = self._writer.publish(trajectory, trajectory.position, trajectory.curvature)
+        self._forecast.published(number, trajectory, now_ns)
+        self._delay.saw(observation.stamp_ns, now_ns + self._tick_ns)
 
     def _hear(self) -> None:
         """What was asked for through the link since the last report."""

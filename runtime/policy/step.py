@@ -8,6 +8,7 @@ What of the motion under way an answer is told, and what of the answer is execut
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from spinal.runtime.config.match import start_problems
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import Meaning, decode_chunk
 from spinal.runtime.decode.chunk import NOT_FINITE
-from spinal.runtime.decode.decoder import Answer
+from spinal.runtime.decode.decoder import Answer, Decoded
 from spinal.runtime.decode.registry import make_decoder
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy.engine import Engine
@@ -30,7 +31,12 @@ from spinal.runtime.policy.strategy import make_strategy
 from spinal.runtime.policy.tempo import Tempo
 from spinal.runtime.types import Array, Chunk, Observation, Spline, Trajectory
 
-__all__ = ["Execution", "PolicyStep"]
+__all__ = ["Early", "Execution", "PolicyStep"]
+
+Early = Callable[[Chunk, float], None]
+FINEST_NS = 1000
+"""By which the first part of an answer is stamped before its observation, each further one a ns later: no answer
+comes in so many parts, and no clock is so fine."""
 
 
 class PolicyStep:
@@ -81,10 +87,12 @@ class PolicyStep:
         self._delay_steps = delay_ns // step_ns
         return tuple(step_ns * (k + 1) for k in range(self.strategy.look_ahead(self._delay_steps)))
 
-    def infer(self, observation: Observation) -> Chunk:
+    def infer(self, observation: Observation, early: Early | None = None) -> Chunk:
         """The chunk that answers ``observation``. Raises PolicyError for an answer that is not finite.
 
         Likewise where nothing is under way and a joint is too far from the pose that the policy starts from.
+        ``early`` is called with what of it is final before all is, and with the share of its steps that are
+        through; behind that the chunk under way goes on.
         """
         if self._starts_on is not None and observation.under_way is None:
             self._refuse_far_start(self._starts_on, observation.position)
@@ -96,7 +104,10 @@ class PolicyStep:
             seen = replace(seen, ahead=seen.ahead[:given])
         self._fills.fill(seen)
         began_ns = clock.now_ns()
-        answer = self._head.answer(guide)
+        if guide is not None and guide.kind == "streaming" and early is not None:
+            answer = self._stream(guide, seen, base, observation.ahead, early)
+        else:
+            answer = self._head.answer(guide)
         self.run_ns = (began_ns, clock.now_ns())
         if self._at_once:
             chunk = decode_chunk(answer[self.card.output.name], seen, self._tempo.current_ns)
@@ -104,6 +115,17 @@ class PolicyStep:
             chunk = self._decode(answer, seen, base)
         self._tempo.saw(observation, chunk)
         return chunk
+
+    def _stream(self, guide: Guide, seen: Observation, base: Array, ahead: Array, early: Early) -> Answer:
+        for refined, part in enumerate(self._head.stream(guide)):
+            if part.ready == len(ahead):
+                break
+            actions = self._actions(part.answer, seen, base)[1]
+            actions[part.ready :] = ahead[part.ready :]
+            # A later answer to the same observation is a newer one: the tick takes it for that.
+            stamp_ns = seen.stamp_ns - FINEST_NS + refined
+            early(replace(self._chunk(seen, actions), observation_stamp_ns=stamp_ns), part.done)
+        return part.answer
 
     def trajectory(self, chunk: Chunk, command: Array, published_ns: int, delay_ns: int) -> Trajectory:
         """What of ``chunk`` is executed, from the motion commanded at its observation ([joint, 3])."""
@@ -118,9 +140,7 @@ class PolicyStep:
             raise PolicyError(f"{first.path} {first.message}{more}", hint=first.hint)
 
     def _guide(self, seen: Observation, base: Array) -> Guide | None:
-        if (
-            self.strategy.name not in self._guides
-        ):  # a graph that answers at once has inputs for what is given
+        if self.strategy.name not in self._guides:  # a graph has inputs for what is given, or none
             return None
         held = self.strategy.held(seen, self._delay_steps, self._tempo.current_ns)
         if held is None:
@@ -128,14 +148,26 @@ class PolicyStep:
         return Guide(self._meaning.to_model(held.targets, base), held.weights, held.frozen, held.kind)
 
     def _decode(self, answer: Answer, seen: Observation, base: Array) -> Chunk:
+        decoded, actions = self._actions(answer, seen, base)
+        if self._fills.remembers:
+            self._fills.accepted(seen.stamp_ns, decoded.actions)
+        return replace(
+            self._chunk(seen, actions),
+            spline=self._as_joints(decoded.spline, base),
+            base=None if self.card.representation == "absolute" else base,
+        )
+
+    def _actions(self, answer: Answer, seen: Observation, base: Array) -> tuple[Decoded, Array]:
+        """What an answer says, and the joint targets [step, joint] that it means."""
         decoded = self._decoder.decode(answer)
         actions = self._meaning.to_joints(
             self._executed(decoded.actions), base, seen.ahead, seen.command[:, 0]
         )
         if not np.isfinite(actions).all():
             raise NOT_FINITE
-        if self._fills.remembers:
-            self._fills.accepted(seen.stamp_ns, decoded.actions)
+        return decoded, actions
+
+    def _chunk(self, seen: Observation, actions: Array) -> Chunk:
         step_ns = self._tempo.current_ns
         return Chunk(
             observation_stamp_ns=seen.stamp_ns,
@@ -146,8 +178,6 @@ class PolicyStep:
             given=len(seen.ahead),
             decoder=self.card.decoder.kind,
             under_way=seen.under_way,
-            spline=self._as_joints(decoded.spline, base),
-            base=None if self.card.representation == "absolute" else base,
         )
 
     def _executed(self, actions: Array) -> Array:

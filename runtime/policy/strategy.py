@@ -1,17 +1,21 @@
 """How one chunk meets the next while inference takes its time: what an answer is told, and what of it is executed.
 
-========== ============================================================== =========================================
-strategy   what an answer is told                                         what is executed
-========== ============================================================== =========================================
-latest     nothing                                                        each answer, from when it is there
-prefix     the steps inside the measured delay, as what they will be      the same; the prefix is kept as it is
-rtc        the chunk under way, by weights that fade; guided, not trained the same; arXiv 2506.07339
-velocity_  the same chunk as what its flow begins from; what is certain   the same
-mask       stands still
-ensemble   nothing                                                        the weighted mean of all that overlap
-wait       nothing                                                        some steps; then the arm rests while the
-                                                                          next answer is made
-========== ============================================================== =========================================
+============= =========================================================== ==================================
+strategy      what an answer is told                                      what is executed
+============= =========================================================== ==================================
+latest        nothing                                                     each answer, from when it is there
+prefix        the steps inside the measured delay, as they will be        the same; the prefix as it is
+rtc           the chunk under way, by weights that fade; guided, not      the same
+              trained (arXiv 2506.07339)
+velocity_mask the same chunk as what its flow begins from; what is        the same
+              certain stands still (GR00T N1.7)
+streaming     the steps inside the delay, as clean (FASTER)               its first rows as soon as they are
+                                                                          final, what was under way behind
+ensemble      nothing                                                     the weighted mean of all that
+                                                                          overlap (arXiv 2304.13705)
+wait          nothing                                                     some steps; then the arm rests while
+                                                                          the next answer is made
+============= =========================================================== ==================================
 
 No strategy knows the true delay: each is told what ``DelayMeter`` measured. What is left of a disagreement at the
 switch decays in the tick, whichever it is.
@@ -30,7 +34,7 @@ from spinal.runtime.decode.ensemble import Ensemble
 from spinal.runtime.decode.flow import guidance_weights, mask_weights
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy.execution import Execution
-from spinal.runtime.policy.head import GuideKind
+from spinal.runtime.policy.head import GuideKind, guides_of
 from spinal.runtime.types import Array, Chunk, Observation
 
 REST_STEPS = 50
@@ -140,7 +144,8 @@ class Prefix(Latest):
 
 
 class Guided(Latest):
-    """Guided towards the chunk under way, less and less (arXiv 2506.07339), or begun from it (``velocity_mask``).
+    """Guided towards the chunk under way, less and less (arXiv 2506.07339), begun from it (``velocity_mask``), or
+    finished from its first rows on (``streaming``).
 
     ``steps`` of a chunk; answers come each ``period_steps``, or as often as the delay allows.
     """
@@ -165,7 +170,7 @@ class Guided(Latest):
         known = min((seen.under_way.end_ns - seen.stamp_ns) // step_ns, self._steps)
         frozen = min(self.given(delay_steps), known)
         end = min(known, self._steps - max(self._period_steps, frozen))
-        weigh = guidance_weights if self._kind == "rtc" else mask_weights
+        weigh = mask_weights if self._kind == "velocity_mask" else guidance_weights
         weights = weigh(self._steps, frozen, end)
         return Held(self._kind, seen.ahead, weights, frozen) if known > 0 else None
 
@@ -232,7 +237,13 @@ def make_strategy(card: PolicyCard, execution: Execution) -> Strategy:
             f"{card.name} was not trained with a prefix",
             hint='choose another [execution] strategy, or "auto"',
         )
-    if name in ("rtc", "velocity_mask") and not isinstance(card.decoder, FlowDecoder):
+    guides = guides_of(card)
+    if name == "streaming" and isinstance(card.decoder, FlowDecoder) and name not in guides:
+        raise PolicyError(
+            f"{card.name} takes one time for all of a chunk, so no part of it can be finished first",
+            hint="a policy that was trained with a time for each position can (time_per_position = true)",
+        )
+    if name in ("rtc", "velocity_mask", "streaming") and not isinstance(card.decoder, FlowDecoder):
         raise PolicyError(
             f"{card.name} has no flow that could be guided from outside",
             hint='export its steps one by one (decoder kind = "flow"), or choose another [execution] strategy',
@@ -240,7 +251,7 @@ def make_strategy(card: PolicyCard, execution: Execution) -> Strategy:
     match name:
         case "prefix":
             return Prefix(card.prefix.max_steps, card.chunk.steps)
-        case "rtc" | "velocity_mask":
+        case "rtc" | "velocity_mask" | "streaming":
             return Guided(name, card.chunk.steps, max(1, round(execution.period_ns / execution.step_ns)))
         case "ensemble":
             if isinstance(card.decoder, EnsembleDecoder):

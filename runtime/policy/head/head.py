@@ -47,10 +47,11 @@ class Guide:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """An answer under way: its first ``ready`` rows are final."""
+    """An answer under way: its first ``ready`` rows are final, ``done`` of its steps are through, 0 to 1."""
 
     answer: Answer
     ready: int
+    done: float = 1.0
 
 
 class Head(Protocol):

@@ -70,7 +70,7 @@ class FlowHead:
                 self._flow.masked(guide.target, guide.weights)
             case Guide(kind="streaming"):
                 for ready in self._flow.streamed(guide.target, guide.frozen):
-                    yield Partial(self._answer, ready)
+                    yield Partial(self._answer, ready, self._flow.done)
                 return
         yield Partial(self._answer, len(self._flow.state))
 
