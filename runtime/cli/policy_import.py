@@ -6,7 +6,12 @@ import argparse
 from importlib import import_module
 from typing import Any
 
-KINDS = ("spinal.runtime.cli.policy_import_lerobot",)
+KINDS = (
+    "spinal.runtime.cli.policy_import_lerobot",
+    "spinal.runtime.cli.policy_import_legged",
+    "spinal.runtime.cli.policy_import_openpi",
+    "spinal.runtime.cli.policy_import_groot",
+)
 """The modules, in the order of the help."""
 
 

@@ -20,8 +20,11 @@ from numpy.typing import NDArray
 from spinal.runtime.errors import ConfigError, Problem
 from spinal.runtime.importers.draft import Draft, policy_name
 from spinal.runtime.importers.joints import ArmUnit, GripperUnit, is_gripper, renamed
+from spinal.runtime.importers.lerobot.dataset import read_dataset
 from spinal.runtime.importers.onnx_file import OnnxFile, read_onnx
 from spinal.runtime.importers.source import read_json, refusal
+from spinal.runtime.importers.tabular import verify_formulas
+from spinal.runtime.importers.verify import Verification
 
 Array = NDArray[np.float64]
 Numbers = dict[str, Array]
@@ -70,6 +73,39 @@ class Answers:
     output: str = "action"
     robot: str | None = None
     name: str | None = None
+
+
+def groups_of(
+    given: Mapping[str, str], modality: Path | None, dataset: Path | None
+) -> dict[str, tuple[str, ...]]:
+    """group -> joints: as ``given`` (``a+b``), else the stretch of the dataset's names that modality.json says.
+
+    Raises ConfigError.
+    """
+    groups = {key: tuple(filter(None, text.split("+"))) for key, text in given.items()}
+    if modality is None:
+        return groups
+    if dataset is None:
+        raise refusal(
+            modality,
+            "--modality",
+            "says where groups begin and end",
+            "give the names too: --dataset INFO.json",
+        )
+    raw, names = read_json(modality, "it is meta/modality.json of the dataset"), read_dataset(dataset).names
+    for word, feature in (("state", "observation.state"), ("action", "action")):
+        table = raw.get(word)
+        for key, stretch in (table if isinstance(table, dict) else {}).items():
+            begin, end = (stretch.get(end) if isinstance(stretch, dict) else None for end in ("start", "end"))
+            whole = names.get(feature, ())
+            if not isinstance(begin, int) or not isinstance(end, int) or not 0 <= begin < end <= len(whole):
+                said = f"is {stretch!r}, and {feature} has {len(whole)} names"
+                raise refusal(modality, f"{word}.{key}", said, "start and end within the dataset's names")
+            found = tuple(name.removesuffix(".pos") for name in whole[begin:end])
+            if groups.setdefault(key, found) != found and key not in given:
+                said = f"is {', '.join(found)} here and {', '.join(groups[key])} in the state"
+                raise refusal(modality, f"{word}.{key}", said, f"name its joints: --joints {key}=A+B")
+    return groups
 
 
 def read_embodiment(config: Path, statistics: Path, answers: Answers) -> Embodiment:
@@ -255,7 +291,7 @@ def _state(onnx: OnnxFile, answers: Answers, embodiment: Embodiment) -> dict[str
             normalise: dict[str, Any] = {
                 "mode": "mean_std",
                 "mean": group.numbers["mean"].tolist(),
-                "std": group.numbers["std"].tolist(),
+                "std": _spread(group.numbers["std"]),
                 "mask": (group.numbers["std"] != 0).tolist(),
             }
         else:
@@ -279,7 +315,7 @@ def _state(onnx: OnnxFile, answers: Answers, embodiment: Embodiment) -> dict[str
 def _output_normalisation(embodiment: Embodiment) -> dict[str, Any]:
     if embodiment.action[0].mean_std:
         mean, std = (np.concatenate([g.numbers[word] for g in embodiment.action]) for word in ("mean", "std"))
-        return {"mode": "mean_std", "mean": mean.tolist(), "std": std.tolist(), "mask": (std != 0).tolist()}
+        return {"mode": "mean_std", "mean": mean.tolist(), "std": _spread(std), "mask": (std != 0).tolist()}
     low, high = (np.concatenate([g.numbers[word] for g in embodiment.action]) for word in embodiment.words)
     return {
         "mode": "scale",
@@ -287,6 +323,11 @@ def _output_normalisation(embodiment: Embodiment) -> dict[str, Any]:
         "offset": ((low + high) / 2).tolist(),
         "clip": [-1.0, 1.0],
     }
+
+
+def _spread(std: Array) -> list[float]:
+    """With 1 where it is 0: such a channel is masked, and nothing is divided by it."""
+    return np.where(std == 0, 1.0, std).tolist()
 
 
 def _tensor_problems(
@@ -374,3 +415,37 @@ def reference_actions(embodiment: Embodiment, numbers: Array, values: Mapping[st
             x = x + np.array([values[joint] for joint in group.joints], np.float64)
         columns.append(x)
     return np.concatenate(columns, axis=1)
+
+
+def import_groot(
+    model: Path, config: Path, statistics: Path, answers: Answers
+) -> tuple[Draft, list[Verification]]:
+    """The verified draft. Raises ConfigError, PolicyError; nothing is written."""
+    draft, embodiment = read_groot(model, config, statistics, answers)
+    card = draft.card()
+
+    def draw(rng: np.random.Generator) -> dict[str, float]:
+        values = {joint.name: 0.0 for joint in card.joints}
+        for group in embodiment.state:
+            if group.mean_std:
+                numbers = (
+                    group.numbers["mean"] + 3 * rng.uniform(-1, 1, len(group.joints)) * group.numbers["std"]
+                )
+            else:
+                low, high = (group.numbers[word] for word in embodiment.words)
+                numbers = (low + high) / 2 + 0.7 * (high - low) * rng.uniform(-1, 1, len(group.joints))
+            values |= dict(zip(group.joints, numbers.tolist(), strict=True))
+        bounds = {"percent": (0.0, 100.0), "signed_percent": (-100.0, 100.0)}
+        return {
+            joint.name: float(np.clip(values[joint.name], *bounds.get(joint.unit, (-np.inf, np.inf))))
+            for joint in card.joints
+        }
+
+    return draft, verify_formulas(
+        draft,
+        answers.state,
+        "GR00T's formulas",
+        draw,
+        lambda values: reference_state(embodiment, values),
+        lambda answer, values: reference_actions(embodiment, answer, values),
+    )

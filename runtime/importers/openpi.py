@@ -20,6 +20,8 @@ from spinal.runtime.importers.draft import Draft, policy_name
 from spinal.runtime.importers.joints import ArmUnit, GripperUnit, is_gripper, renamed
 from spinal.runtime.importers.onnx_file import OnnxFile, read_onnx
 from spinal.runtime.importers.source import read_json
+from spinal.runtime.importers.tabular import verify_formulas
+from spinal.runtime.importers.verify import Verification
 
 EPS = 1e-6
 MODES: Mapping[str, tuple[str, str]] = {"zscore": ("mean", "std"), "quantile": ("q01", "q99")}
@@ -222,3 +224,37 @@ def _other_inputs(onnx: OnnxFile, answers: Answers) -> list[dict[str, Any]]:
             row["size"] = int(np.prod(shape[1:]))
         rows.append(row)
     return rows
+
+
+def import_openpi(model: Path, norm_stats: Path, answers: Answers) -> tuple[Draft, list[Verification]]:
+    """The verified draft. Raises ConfigError, PolicyError; nothing is written."""
+    draft, statistics = read_openpi(model, norm_stats, answers)
+    card = draft.card()
+    names = [joint.name for joint in card.joints]
+    relative = np.array([card.representation == "relative" and not joint.absolute for joint in card.joints])
+    low, high = (statistics["state"][word][: len(names)] for word in MODES[answers.mode])
+
+    def draw(rng: np.random.Generator) -> dict[str, float]:
+        numbers = (
+            low + rng.uniform(-3, 3, len(names)) * high
+            if answers.mode == "zscore"
+            else rng.uniform(low, high)
+        )
+        bounds = {"percent": (0.0, 100.0), "signed_percent": (-100.0, 100.0)}
+        return {
+            joint.name: float(np.clip(x, *bounds.get(joint.unit, (-np.inf, np.inf))))
+            for joint, x in zip(card.joints, numbers, strict=True)
+        }
+
+    def vector(values: Mapping[str, float]) -> Array:
+        return np.array([values[name] for name in names])
+
+    def state(values: Mapping[str, float]) -> Array:
+        return reference(statistics["state"], answers.mode, vector(values), inverse=False)
+
+    def actions(answer: Array, values: Mapping[str, float]) -> Array:
+        numbers = reference(statistics["actions"], answers.mode, answer, inverse=True)
+        return numbers + np.where(relative, vector(values), 0.0)
+
+    against = f"openpi's formulas ({answers.mode})"
+    return draft, verify_formulas(draft, answers.state, against, draw, state, actions)

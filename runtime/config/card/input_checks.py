@@ -176,7 +176,8 @@ def _part_problems(card: PolicyCard, part: Part, path: str) -> Iterator[Problem]
         if part.size != size:
             said = f"is {part.size}, and {part.stream} has {size or 'the size of its picture'}"
             yield Problem(f"{path}.size", said, "leave it out: the stream has a size of its own")
-    if part.history > 1 and kind not in _WITH_HISTORY and name != "last_action":
+    remembered = kind in _WITH_HISTORY or name == "last_action" or (kind == "goal" and name != "text")
+    if part.history > 1 and not remembered:
         yield Problem(f"{path}.history", f"is {part.history}, and {part.stream} has none", "leave it out")
     if part.history == 1 and part.history_step_ms is not None:
         yield Problem(f"{path}.history_step_ms", "is not used", "it belongs to a history of 2 or more")

@@ -88,7 +88,7 @@ def part_of(term: Term, source: Source, actions: int, base: str, where: str) -> 
     """The card's part of ``term``, and how many numbers it gives with its history. Raises ConfigError."""
     size = source.size or term.size or actions
     part: dict[str, Any] = {"stream": source.stream.format(base=base), "unit": source.unit}
-    if source.stream.startswith("goal:"):
+    if source.stream.startswith("goal:") or source.stream == "last_action":
         part["size"] = size
     if len(term.scale) not in (1, size) or (term.size is not None and term.size != size):
         said = f"has {term.size or len(term.scale)} numbers, and its stream {part['stream']} gives {size}"
