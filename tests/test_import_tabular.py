@@ -55,7 +55,7 @@ def test_openpi_without_a_delta_is_absolute(tmp_path):
 
 @pytest.mark.parametrize("text", ["", "6,x", "0", "6,,1", "1e3"])
 def test_a_delta_mask_is_numbers(text):
-    with pytest.raises(ValueError, match=".*"):
+    with pytest.raises(ValueError):  # noqa: PT011  whichever int() says
         openpi.delta_mask(text)
 
 

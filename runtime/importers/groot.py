@@ -23,7 +23,7 @@ from spinal.runtime.importers.joints import ArmUnit, GripperUnit, is_gripper, re
 from spinal.runtime.importers.lerobot.dataset import read_dataset
 from spinal.runtime.importers.onnx_file import OnnxFile, read_onnx
 from spinal.runtime.importers.source import read_json, refusal
-from spinal.runtime.importers.tabular import verify_formulas
+from spinal.runtime.importers.tabular import Values, verify_formulas
 from spinal.runtime.importers.verify import Verification
 
 Array = NDArray[np.float64]
@@ -327,7 +327,7 @@ def _output_normalisation(embodiment: Embodiment) -> dict[str, Any]:
 
 def _spread(std: Array) -> list[float]:
     """With 1 where it is 0: such a channel is masked, and nothing is divided by it."""
-    return np.where(std == 0, 1.0, std).tolist()
+    return [float(x) if x else 1.0 for x in std]
 
 
 def _tensor_problems(
@@ -380,7 +380,7 @@ def _other_inputs(onnx: OnnxFile, answers: Answers) -> list[dict[str, Any]]:
     return rows
 
 
-def reference_state(embodiment: Embodiment, values: Mapping[str, Array]) -> Array:
+def reference_state(embodiment: Embodiment, values: Values) -> Array:
     """GR00T's own formulas, written out: joint -> number, as the model sees it."""
     rows = []
     for group in embodiment.state:
@@ -399,7 +399,7 @@ def reference_state(embodiment: Embodiment, values: Mapping[str, Array]) -> Arra
     return np.concatenate(rows)
 
 
-def reference_actions(embodiment: Embodiment, numbers: Array, values: Mapping[str, Array]) -> Array:
+def reference_actions(embodiment: Embodiment, numbers: Array, values: Values) -> Array:
     """Likewise [step, channel] of the model's answer, in the dataset's units, absolute."""
     columns, at = [], 0
     for group in embodiment.action:
