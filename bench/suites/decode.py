@@ -2,19 +2,22 @@
 
 The fit is linear, so one product of its cached matrix with motion, actions and plan is what cannot be beaten. The
 two take turns call by call, in one process; caches are warm, what a cold step costs stands in the policy suite.
-The one decoder today is ``chunk``; others are measured here when they land.
+Other decoders, ensembling and the loop around a flow stand beside floors of their own (``bench/decoding.py``).
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter_ns
 
 import numpy as np
 from numpy.typing import NDArray
 
 from spinal.bench.bench import Bench
+from spinal.bench.decoding import Case, cases
 from spinal.bench.judge import exact, sliced
 from spinal.bench.result import Curve, Metric, SuiteResult
 from spinal.bench.statistics import Ratio, bootstrap_median
@@ -61,11 +64,16 @@ SHAPES = (
 def measure(bench: Bench) -> SuiteResult:
     """Every shape. Nothing is judged."""
     metrics: list[Metric] = []
-    seconds = bench.seconds(quick=0.6, full=6.0, share=1 / len(SHAPES))
+    seconds = bench.seconds(quick=0.6, full=6.0, share=0.5 / len(SHAPES))
     for shape in SHAPES:
         bench.say(f"  {shape.name}, {shape.about}")
         cold = first_calls(shape)
         metrics += metrics_of(shape.name, take_turns(shape, seconds), cold)
+    with tempfile.TemporaryDirectory(prefix="spinal-bench-") as folder:
+        others = [*cases(Path(folder))]
+        for case in others:
+            bench.say(f"  {case.name}, {case.about}")
+            metrics.append(metric_of(case, beside(case, seconds / len(others) * len(SHAPES))))
     totals = [metric for metric in metrics if metric.name.endswith(".waypoints_us.p50")]
     curve = Curve(
         name="decode and fit",
@@ -80,7 +88,7 @@ def measure(bench: Bench) -> SuiteResult:
         metrics=metrics,
         curves=[curve],
         notes=[
-            "decoders that exist: chunk; one that lands is measured here with it",
+            "flow_* is the loop's own time around a model that costs nothing: for an answer, of 10 steps",
             "first_call is what the first chunk costs whose delay freezes another number of steps: its matrices"
             " are made then",
         ],
@@ -108,6 +116,32 @@ def take_turns(shape: Shape, seconds: float) -> NDArray[np.int64]:
         slices.append(np.array(rounds, np.int64))
     fewest = min(len(one) for one in slices)
     return np.stack([one[:fewest] for one in slices])
+
+
+def beside(case: Case, seconds: float) -> NDArray[np.int64]:
+    """ns of ``case`` and its floor, [slice, round, 2], in turn for ``seconds``."""
+    slices = []
+    for _ in range(SLICES):
+        rounds: list[tuple[int, int]] = []
+        ends_ns = perf_counter_ns() + int(seconds * 1e9 / SLICES)
+        while len(rounds) < FEWEST_ROUNDS or (perf_counter_ns() < ends_ns and len(rounds) < MOST_ROUNDS):
+            began_ns = perf_counter_ns()
+            case.ours()
+            decoded_ns = perf_counter_ns()
+            case.floor()
+            rounds.append((decoded_ns - began_ns, perf_counter_ns() - decoded_ns))
+        slices.append(np.array(rounds, np.int64))
+    fewest = min(len(one) for one in slices)
+    return np.stack([one[:fewest] for one in slices])
+
+
+def metric_of(case: Case, took: NDArray[np.int64]) -> Metric:
+    """``took`` in ns [slice, round, 2], for people: not judged."""
+    ours, floor = took[..., 0], took[..., 1]
+    ratios = np.median(ours, axis=1) / np.maximum(1, np.median(floor, axis=1))
+    medians = (float(np.median(ours)), float(np.median(floor)), float(np.median(ratios)))
+    found = Ratio(*medians, *bootstrap_median(ratios), len(ratios), ours.size)
+    return sliced(f"{case.name}.us.p50", "us", found, None, scale=1e-3)
 
 
 def first_calls(shape: Shape) -> Array:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -66,6 +68,16 @@ def streaming_times(steps: int, frozen: int, rho: float) -> Array:
     along = np.maximum(0, np.arange(steps) - frozen) / max(1, steps - 1 - frozen)
     ahead = (1 - along**STREAM_EXPONENT) * STREAM_LEAD
     left: Array = np.clip((rho - ahead) / (1 - ahead), 0, 1)
+    return left
+
+
+@lru_cache(maxsize=256)
+def streaming_schedule(steps: int, frozen: int, euler_steps: int) -> Array:
+    """[Euler step + 1, step]: ``streaming_times`` before each Euler step and at the end; nothing for ``frozen``."""
+    left = np.stack([streaming_times(steps, frozen, 1 - k / euler_steps) for k in range(euler_steps + 1)])
+    left[left < STREAMED] = 0  # what is given out is final
+    left[:, :frozen] = 0
+    left.setflags(write=False)
     return left
 
 
@@ -152,22 +164,16 @@ class Flow:
 
         The first ``frozen`` rows are those of ``target``. Needs a time per position.
         """
-        n = len(self.state)
         ready = 0
         self.state[:frozen] = target[:frozen]
-        left = streaming_times(n, frozen, 1.0)
-        for k in range(self.steps):
-            after = streaming_times(n, frozen, 1 - (k + 1) / self.steps)
-            left[:frozen] = after[:frozen] = 0
-            after[after < STREAMED] = 0  # what is given out is final
-            self._set_times(left)
+        schedule = streaming_schedule(len(self.state), frozen, self.steps)
+        for k, (left, after) in enumerate(pairwise(schedule)):
+            np.copyto(self._time[0], left if self._noise_at == 1 else 1 - left, casting="same_kind")
             v = self._run()
             v *= (left - after)[:, None]
             self.state += v
             self.done = (k + 1) / self.steps
-            left = after
-            unfinished = np.flatnonzero(left)
-            now = int(unfinished[0]) if len(unfinished) else n
+            now = len(after) - int(np.count_nonzero(after))  # early positions are finished first
             if now > ready:
                 ready = now
                 yield ready
@@ -177,9 +183,6 @@ class Flow:
         if clean:
             self._time[0, :clean] = 1 - self._noise_at
         return self._run()
-
-    def _set_times(self, left: Array) -> None:
-        np.copyto(self._time[0], left if self._noise_at == 1 else 1 - left, casting="same_kind")
 
     def _run(self) -> Array:
         np.copyto(self._x[0], self.state, casting="same_kind")
