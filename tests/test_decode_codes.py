@@ -58,6 +58,16 @@ def test_tokens_are_bounded_or_invalid(tokens, edges, vocabulary):
             made.decode({"out": ids[None]})
 
 
+@pytest.mark.parametrize("edges", ["openvla", "rt1", "openpi"])
+@pytest.mark.parametrize("wrong", [-1, 256])
+def test_a_single_token_outside_is_enough(edges, wrong):
+    tokens = np.zeros(STEPS * CHANNELS, int)
+    assert bins(edges=edges).decode({"out": tokens[None]}).actions.shape == (STEPS, CHANNELS)
+    tokens[7] = wrong
+    with pytest.raises(InvalidAnswer, match=f"token {wrong} is none of 256 bins"):
+        bins(edges=edges).decode({"out": tokens[None]})
+
+
 # --- VQ
 
 
@@ -171,6 +181,10 @@ def test_safetensors_are_read_as_they_are_written():
     far = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
     with pytest.raises(PolicyError, match="not described"):
         safetensors_of(len(far).to_bytes(8, "little") + far, "t")
+    for offsets in ([-4, 4], [4, 0], [0, 5], ["0", None]):
+        odd = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": offsets}}).encode()
+        with pytest.raises(PolicyError, match="not described"):
+            safetensors_of(len(odd).to_bytes(8, "little") + odd + b"0123", "t")
     many = json.dumps({"a": {"dtype": "F32", "shape": [2**62, 4, 0], "data_offsets": [0, 0]}}).encode()
     with pytest.raises(PolicyError, match="not described"):
         safetensors_of(len(many).to_bytes(8, "little") + many, "t")

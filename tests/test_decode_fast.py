@@ -112,6 +112,8 @@ def test_what_no_encoder_makes_is_invalid(tmp_path, pairs):
     too_far = rounded.copy()
     too_far[0] = 2 * SCALE * np.sqrt(STEPS) + 1
     refused(pairs.encode(text_of(too_far, LEAST)), "coefficients from .* outside")
+    too_far[0] = -(2 * SCALE * np.sqrt(STEPS) + 1)
+    refused(pairs.encode(text_of(too_far, LEAST)), "coefficients from .* outside")
     # each coefficient in bounds, and all of them together far out
     far = np.zeros((STEPS, CHANNELS), np.int64)
     far[:, 0] = (-1) ** np.arange(STEPS) * 60
@@ -209,7 +211,15 @@ def test_a_special_token_stands_for_no_characters(tmp_path, pairs):
     made = decoder(tmp_path, json.dumps(tables).encode())
     good = pairs.encode(text_of(coefficients(motions(1)[0], SCALE), LEAST))
     for strange in (len(pairs.ids), len(pairs.ids) + 1):  # one that nobody has, and the special one
-        with pytest.raises(InvalidAnswer):
+        with pytest.raises(InvalidAnswer, match=r"stands for no characters|is none of"):
+            made.actions(np.array([strange, *good]))
+    tables = with_model(pairs, vocab=pairs.ids | {"special": len(pairs.ids), "last": len(pairs.ids) + 2})
+    tables["added_tokens"] = [{"id": len(pairs.ids), "content": "special", "special": True}]
+    table = token_bytes(json.dumps(tables).encode(), "t")
+    assert table[-3:] == [b"", b"", b"last"]
+    made = decoder(tmp_path, json.dumps(tables).encode())
+    for strange in (len(pairs.ids), len(pairs.ids) + 1):
+        with pytest.raises(InvalidAnswer, match="stands for no characters"):
             made.actions(np.array([strange, *good]))
 
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spinal.runtime.decode.flow import Flow, guidance_gain, guidance_weights, mask_weights, streaming_times
+from spinal.runtime.decode.flow import (
+    STREAMED,
+    Flow,
+    guidance_gain,
+    guidance_weights,
+    mask_weights,
+    streaming_schedule,
+    streaming_times,
+)
 
 H, CHANNELS = 12, 3
 DIRECTIONS = [0, 1]
@@ -217,6 +225,18 @@ def test_the_first_position_streams_out_after_one_step():
     j = 10 / 44
     u = (1 - j**0.6) * 0.9
     assert streaming_times(50, 5, 0.7)[15] == pytest.approx((0.7 - u) / (1 - u))
+
+
+def test_what_is_almost_there_goes_the_whole_way():
+    almost = 0
+    for steps, euler_steps in ((50, 10), (50, 7), (100, 10), (127, 9)):
+        left = np.stack([streaming_times(steps, 3, 1 - k / euler_steps) for k in range(euler_steps + 1)])
+        almost += int(((left > 0) & (left < STREAMED)).sum())
+        schedule = streaming_schedule(steps, 3, euler_steps)
+        assert schedule[schedule > 0].min() >= STREAMED
+        assert (schedule[:, :3] == 0).all()
+        np.testing.assert_array_equal(schedule[:, 3:], np.where(left < STREAMED, 0, left)[:, 3:])
+    assert almost > 3
 
 
 @settings(max_examples=60, deadline=None)

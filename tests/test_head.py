@@ -128,6 +128,8 @@ def test_noise_depends_on_the_seed_alone(tmp_path):
     assert np.abs(answers[0][0] - answers[0][1]).max() > 0.01
     drawn = np.random.default_rng(3).normal(size=(STEPS, CHANNELS))  # as a graph's noise input is drawn
     np.testing.assert_array_equal(head.answer(None, drawn)["velocity"], answers[0][0])
+    _, _, whole = opened(flow_card(tmp_path, noise_scale=1.0))
+    np.testing.assert_array_equal(whole.answer(None, drawn / 2)["velocity"], answers[0][0])
 
 
 def test_no_noise_begins_from_zeros(tmp_path):
