@@ -145,12 +145,15 @@ def test_a_stream_gives_first_rows_before_the_last(tmp_path):
     engine, _, head = opened(flow_card(tmp_path, per_position=True, steps=10))
     runs, step = [], engine.run
     engine.run = lambda: (runs.append(1), step())
-    partials = []
+    partials, shares = [], []
     for partial in head.stream(guide("streaming")):
+        shares.append(partial.done)
         partials.append((len(runs), partial.ready, partial.answer["velocity"][0, : partial.ready].copy()))
     assert partials[0][0] == 1
     assert partials[0][1] > 4
     assert partials[-1][:2] == (10, STEPS)
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.1, 1.0)
     for (_, ready, rows), (_, _, later) in pairwise(partials):
         np.testing.assert_array_equal(later[:ready], rows)
     np.testing.assert_array_equal(head.answer(guide("streaming"), TARGET)["velocity"][0, :4], TARGET[:4])
