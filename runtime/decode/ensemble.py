@@ -27,7 +27,11 @@ SIGNATURE = (
 
 
 class Ensemble:
-    """The chunks that overlap. One thread. ``numba`` false: numpy alone, which takes some ten times as long."""
+    """The chunks that overlap. One thread.
+
+    ``numba`` false: numpy alone. With 100 overlapping chunks of 100x14 that takes 0.4 to 0.6 ms an answer in place of
+    0.1, and saves numba's import: half a second at a start, and 120 MiB.
+    """
 
     def __init__(self, coefficient: float = 0.01, *, numba: bool = True) -> None:
         self._favours_oldest = coefficient >= 0
@@ -144,18 +148,15 @@ def mean_in_numpy(
     weights: Array,
     mean: Array,
 ) -> None:
-    """``mean_in_loops`` without numba."""
-    mean.fill(0.0)
-    total, rank = np.zeros(len(mean)), np.zeros(len(mean), np.int64)
+    """``mean_in_loops`` without numba: every chunk at every instant at once."""
+    step, last = step_ns[order][:, None], steps[order][:, None] - 1
     instants = at_ns + every_ns * np.arange(len(mean))
-    for c in order:
-        index, rest = np.divmod(instants - first_ns[c], step_ns[c])
-        covered = (index >= 0) & ((index < steps[c] - 1) | ((index == steps[c] - 1) & (rest == 0)))
-        at, index = np.flatnonzero(covered), index[covered]
-        weight = weights[rank[at]]
-        after = weight * rest[covered] / step_ns[c]
-        following = np.minimum(index + 1, steps[c] - 1)
-        mean[at] += (weight - after)[:, None] * rows[c, index] + after[:, None] * rows[c, following]
-        total[at] += weight
-        rank[at] += 1
-    mean /= total[:, None]
+    index, rest = np.divmod(instants - first_ns[order][:, None], step)
+    covered = (index >= 0) & ((index < last) | ((index == last) & (rest == 0)))
+    weight = np.where(covered, weights[np.cumsum(covered, axis=0) - 1], 0.0)
+    weight /= weight.sum(axis=0)
+    after = weight * rest / step
+    chunk, index = order[:, None], np.clip(index, 0, last)
+    np.einsum("ck,ckj->kj", weight - after, rows[chunk, index], out=mean)
+    if after.any():
+        mean += np.einsum("ck,ckj->kj", after, rows[chunk, np.minimum(index + 1, last)])
