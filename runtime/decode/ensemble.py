@@ -29,8 +29,8 @@ SIGNATURE = (
 class Ensemble:
     """The chunks that overlap. One thread.
 
-    ``numba`` false: numpy alone. With 100 overlapping chunks of 100x14 that takes 0.4 to 0.6 ms an answer in place of
-    0.1, and saves numba's import: half a second at a start, and 120 MiB.
+    ``numba`` false: numpy alone. With 100 overlapping chunks of 100x14 that takes 0.4 to 0.6 ms an answer in place
+    of 0.1, and saves numba's import: half a second at a start, and 120 MiB.
     """
 
     def __init__(self, coefficient: float = 0.01, *, numba: bool = True) -> None:
