@@ -18,6 +18,7 @@ from spinal.runtime.config.policy import SwapSettings
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy.background import AtOnce, Background
 from spinal.runtime.policy.exchange import Exchange, Request
+from spinal.runtime.policy.keep_alive import KeepAlive
 from spinal.runtime.policy.live_step import LiveStep
 from spinal.runtime.policy.loaded import load
 from spinal.runtime.policy.pace import ENOUGH, WINDOW, Pace
@@ -391,3 +392,30 @@ def test_a_few_answers_are_no_median_and_a_card_that_promises_nothing_is_kept_to
     pace.restart()
     assert pace.complaint is None
     assert silent.complaint is None
+
+
+def test_a_robot_that_stood_still_all_along_is_no_reason_to_go_back(models, run):
+    run.rollout.robot.order.give(layout.ORDER_STOP, 0, 1 << 60)
+    run.steps(40)
+    run.ask("swap", models["near"], forced=True)
+    assert run.until("kept")["status"] == "kept"
+
+
+# --- kept warm
+
+
+def test_a_model_with_nothing_to_answer_runs_now_and_then_and_its_last_answer_stays(robot):
+    policy = load(robot)
+    keep, runs = KeepAlive(200 * MS), []
+    policy.engine.output[...] = 7
+    right = policy.engine._binding.run
+    policy.engine._binding.run = lambda: runs.append(right())
+    for now in range(0, 2000, 20):
+        keep.idle(policy, (10_000 + now) * MS)
+    assert len(runs) == keep.runs == 10
+    assert (policy.engine.output == 7).all()
+    keep.ran(12_000 * MS)
+    keep.idle(policy, 12_199 * MS)
+    assert keep.runs == 10, "it has just run"
+    KeepAlive(0).idle(policy, 10**15)
+    assert len(runs) == 10, "0 is never"

@@ -2,16 +2,18 @@
 
 import json
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 from supervised import assert_inside_limits, supervised
 from test_exchange import SHIPPED, moved
 
+from spinal.runtime import segments
 from spinal.runtime.cli.log import in_words
 from spinal.runtime.cli.main import main
 from spinal.runtime.config.load import load_robot
 from spinal.runtime.link.endpoints import in_directory
-from spinal.runtime.segments import POLICY_REPORT, ReportReader, Writer
+from spinal.runtime.segments import POLICY_REPORT, ReportReader, ReportWriter, Writer
 from spinal.runtime.supervisor.chronicle import Chronicle
 
 
@@ -88,3 +90,18 @@ def test_a_person_swaps_the_model_and_takes_it_back(tmp_path, capsys):
     assert in_words(refused).startswith("far.onnx: refused: shoulder_pan would go 0.")
     assert "a person, by hand" in in_words(refused)
     assert told[-1]["status"] == "rolled_back"
+
+
+def test_a_complaint_is_written_down_once_however_its_numbers_count_on():
+    """Of memory alone: the report is the test's own."""
+    robot = load_robot(SHIPPED)
+    made = {writer: segments.create(writer, len(robot.joints)) for writer in Writer}
+    pages = Pages()
+    chronicle = Chronicle(SimpleNamespace(robot=robot, children={}, stops=None, reader=made.get), pages)
+    reports = ReportWriter(made[Writer.POLICY], POLICY_REPORT)
+    for complaint in (None, "stream block: 90 ms old", "stream block: 110 ms old", None, "it answers NaN"):
+        reports.publish({"policy": "p", "complaint": complaint, "exchange": {}})
+        chronicle._watch_policy()
+        chronicle._watch_policy()
+    assert [entry["why"] for entry in pages.of("complaint")] == ["stream block: 90 ms old", "it answers NaN"]
+    assert in_words(pages.of("complaint")[0]) == "policy: stream block: 90 ms old"
