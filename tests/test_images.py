@@ -100,6 +100,13 @@ def test_a_letterbox_has_black_bars_and_the_whole_picture(using):
     assert made[:, 8:32].transpose(1, 2, 0) == pytest.approx(inner, abs=1e-4)
 
 
+def test_a_tall_picture_has_its_bars_at_the_sides():
+    made = put(PICTURE.transpose(1, 0, 2), (40, 50, 3), layout="hwc", range="0_255", fit="letterbox")
+    assert not made[:, :10].any()
+    assert not made[:, 40:].any()
+    assert made[:, 10:40] == pytest.approx(slow(PICTURE.transpose(1, 0, 2), 40, 30, False), abs=1e-3)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.integers(1, 40),

@@ -28,8 +28,6 @@ ITERATIONS = 30
 DONE_RAD = 1e-8
 """Steps so small change nothing any more."""
 LEAST_DAMPING = 1e-12
-LARGEST_TURN_RAD = 0.3
-"""No iteration turns a joint further: the Jacobian is old by then."""
 APART_RAD = 0.6
 """Neighbours whose joints are further apart are on two branches, or the pose itself jumped."""
 MISSED_M = 1e-3
@@ -113,8 +111,6 @@ class InverseKinematics:
             damping = 0.5 * (error * error).sum(axis=1) + LEAST_DAMPING
             normal = table.transpose(0, 2, 1) @ table + damping[:, None, None] * eye
             step = np.linalg.solve(normal, downhill[..., None])[..., 0]
-            furthest = np.abs(step).max(axis=1, keepdims=True)
-            step *= np.minimum(1.0, LARGEST_TURN_RAD / np.maximum(furthest, 1e-300))
             moved = np.clip(q + step, self._low, self._high)
             if np.abs(moved - q).max(initial=0.0) < DONE_RAD:
                 return np.asarray(moved)

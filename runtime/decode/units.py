@@ -69,8 +69,6 @@ class JointUnits:
 
 def _range(joint: CardJoint, robot: Joint | None) -> tuple[float, float] | None:
     if joint.range is not None:
-        if joint.range[0] == joint.range[1]:
-            raise PolicyError(f"joint {joint.name} of the card has an empty range", hint="calibrate it anew")
         return joint.range
     if joint.unit in ("percent", "signed_percent"):
         if robot is None:
