@@ -220,11 +220,6 @@ def test_without_anything_ahead_it_is_the_command():
     assert x[0, 1:] == pytest.approx(np.zeros((3, 6)), abs=1e-12)
 
 
-def test_a_prefix_is_not_normalised_twice():
-    with pytest.raises(PolicyError, match="own numbers for actions"):
-        made(tensor("prefix", 4, 6, unit="joint", normalise={"mode": "scale", "scale": [2.0]}))
-
-
 # --- history
 
 

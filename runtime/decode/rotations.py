@@ -55,7 +55,7 @@ def from_quaternion(wxyz: Array) -> Array:
 
 
 def to_quaternion(rotation: Array) -> Array:
-    """w, x, y, z of unit length, w >= 0 (Shepperd 1978: from the largest of the four, so none divides by zero)."""
+    """w, x, y, z of unit length, w >= 0 (by the largest of the four, so that none is divided by zero)."""
     m = rotation
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     wx, wy, wz = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]

@@ -118,9 +118,6 @@ class Fills:
     def _part(self, part: Part, room: int, into: Array, of: str) -> tuple[int, Callable[[Observation], None]]:
         """Its numbers, with those before, and what writes them to the beginning of ``into``."""
         size, source = self._sources.of(part, max(1, room // part.history), of)
-        if part.stream == "prefix" and part.normalise is not None:
-            hint = "leave normalise out there: the prefix goes through output.normalise"
-            raise PolicyError(f"{of} is in the model's own numbers for actions", hint=hint)
         scale = scaling(part.normalise, size, of)
         whole = size * part.history
         if whole > len(into):
