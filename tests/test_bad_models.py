@@ -8,7 +8,6 @@ from test_exchange import SEED, SHIPPED, moved
 
 from spinal.native import layout
 from spinal.runtime.config.load import load_robot
-from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy import live_step
 from spinal.runtime.policy.background import AtOnce
 from spinal.runtime.policy.exchange import Exchange
@@ -25,22 +24,23 @@ def robot():
 
 
 class Run:
-    """The live loop's order of things on a manual clock: what is no answer is a complaint, and not published."""
+    """The live loop's order of things on a manual clock."""
 
     def __init__(self, robot, model=None):
         policy = load(robot, 0, model)
         self.engine = policy.engine
         self.exchange = Exchange(robot, policy, lambda path: load(robot, 0, path), AtOnce())
-        self.rollout = Rollout(robot, _Heard(LiveStep(self.exchange), self), keep_records=True)
-        self.complaint = None
+        self.rollout = Rollout(robot, LiveStep(self.exchange), keep_records=True)
         self.rollout.begin(SEED)
+
+    @property
+    def complaint(self):
+        """Why the newest observation has no answer; None when it has."""
+        return self.rollout.complaint
 
     def steps(self, count):
         for _ in range(count):
-            try:
-                self.rollout.step()
-            except _Unanswered:
-                self.rollout._next_ns += self.rollout._period_ns
+            self.rollout.step()
         return self.rollout.robot.state()
 
     def until(self, mode, most=150):
@@ -49,27 +49,6 @@ class Run:
             if state.mode == mode and (mode != layout.MODE_HOLDING or state.at_rest):
                 return state
         raise AssertionError((state.mode, self.complaint))
-
-
-class _Unanswered(Exception):  # noqa: N818  it is caught a few lines above
-    pass
-
-
-class _Heard:
-    def __init__(self, step, run):
-        self._step, self._run = step, run
-
-    def __getattr__(self, name):
-        return getattr(self._step, name)
-
-    def infer(self, observation):
-        try:
-            chunk = self._step.infer(observation)
-        except PolicyError as error:
-            self._run.complaint = error.message
-            raise _Unanswered from None
-        self._run.complaint = None
-        return chunk
 
 
 def assert_held_smoothly(run, robot):

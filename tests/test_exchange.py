@@ -208,7 +208,7 @@ def test_one_that_fails_on_probation_is_gone_within_the_same_step(models, run):
         if len(failures) or len(run.seen) > 20:
             failures.append(observation)
             raise PolicyError("the model answered numbers that are not finite")
-        return infer(observation)
+        return infer(observation, early)
 
     bad.step.infer = fails
     published = run.rollout.robot.stats()["switches"]
