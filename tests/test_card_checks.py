@@ -75,6 +75,9 @@ GOOD = {
     "one statistic for all": with_input(
         stream="joint_position", unit="joint", normalise={"mode": "scale", "scale": [2.0]}
     ),
+    "a masked channel may stand still": with_input(
+        stream="command", unit="joint", normalise={**mean_std(1, 0), "mask": [True, False]}
+    ),
     "statistics of a picture": with_input(stream="camera:w", shape=[1, 3, 2, 2], normalise=mean_std(1, 1, 1)),
     "parts": with_input(
         shape=[1, 7],

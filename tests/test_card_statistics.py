@@ -66,6 +66,8 @@ def test_json(tables):
         (safetensors({"a.mean": [1.0]}, data_offsets=[-4, 0]), "s.safetensors", "does not say where"),
         (safetensors({"a.mean": [1.0]}, data_offsets=[4, 0]), "s.safetensors", "ends before"),
         (safetensors({"a.mean": [1.0]}, shape=[7]), "s.safetensors", "says its size wrongly"),
+        (safetensors({"a.mean": [1.0, 2.0]}, shape=[1]), "s.safetensors", "says its size wrongly"),
+        (json.dumps({"a.mean": [[0] * MAX_NUMBERS, [0]]}).encode(), "s.json", "4097 numbers as a.mean"),
         (safetensors({"a.mean": [float("nan")]}), "s.safetensors", "not finite"),
         (safetensors({"a.mean": [0.0] * (MAX_NUMBERS + 1)}), "s.safetensors", "more than 4096"),
         (safetensors({"b": [1.0]}), "s.safetensors", "has no a.mean"),

@@ -169,6 +169,17 @@ def test_sparse_weights_and_training_graphs_are_looked_into():
         assert read_graph(MODEL + tail).external == ("far",)
 
 
+def test_every_place_of_a_tensor_is_looked_into():
+    weight = outside().SerializeToString()
+    of_node = with_length(7, with_length(1, with_length(5, with_length(22, with_length(1, weight)))))
+    default = with_length(25, with_length(1, b"F") + with_length(11, with_length(5, weight)))
+    named_only = outside()
+    named_only.ClearField("data_location")
+    without = with_length(7, with_length(5, named_only.SerializeToString()))
+    for tail in (of_node, default, without):
+        assert read_graph(MODEL + tail).external == ("far",)
+
+
 def test_a_second_graph_of_a_file_is_looked_at_too():
     """protobuf merges messages that stand twice: what the second one adds is part of the model."""
     tail = made([FOREIGN], weights=[outside()]).graph.SerializeToString()
@@ -202,6 +213,7 @@ def nested(depth):
 HOSTILE = {
     "deep": nested(300),
     "endless number": b"\x08\x0a\x12\x00" + b"\xff" * 20,
+    "long number": b"\x08\x0a\x12\x00\x28" + b"\xff" * 10 + b"\x01",
     "longer than it is": MODEL + b"\x3a\xff\xff\xff\xff\x7f",
     "group": MODEL + b"\x3b\x3c",
     "no number": MODEL + b"\x02\x00",

@@ -187,6 +187,13 @@ def test_a_model_that_was_changed_behind_its_card_is_refused(tmp_path):
     assert "changed behind its card" in problem.hint
 
 
+def test_a_card_beside_needs_its_digest(tmp_path):
+    model = write_policy(tmp_path, (f'sha256 = "{DIGEST}"\n', ""))
+    (problem,) = read_policy(model).problems
+    assert problem.message == f"is missing, and the model's is {DIGEST}"
+    assert DIGEST in problem.hint
+
+
 def test_a_card_inside_needs_no_digest(tmp_path):
     text = card_json(CARD_OF_MODEL.model_copy(update={"sha256": None}))
     path = tmp_path / "policy.onnx"
@@ -326,6 +333,21 @@ def test_the_robots_check_compares_tensors_too(tmp_path, capsys):
         "policy.model: policy.card.toml: inputs[0] (Q) is not an input of the model"
         in capsys.readouterr().err
     )
+
+
+def test_another_encoder_than_the_cards_is_refused(tmp_path, capsys):
+    encoder = '\nencoder = { file = "e.onnx", sha256 = "DIGEST" }\n'
+    text = edited(EXAMPLES["flow"], ("time_per_position = true\n", f"time_per_position = true{encoder}"))
+    flow = parse_card(tomllib.loads(edited(text, ("DIGEST", "0" * 64))), "flow")
+    inside, before = model_of(flow), tiny_model([], inputs={})
+    (tmp_path / "f.onnx").write_bytes(inside)
+    (tmp_path / "e.onnx").write_bytes(before)
+    own = ('version = "0.3.0"', f'version = "0.3.0"\nsha256 = "{hashlib.sha256(inside).hexdigest()}"')
+    for digest, code in (("0" * 64, 2), (hashlib.sha256(before).hexdigest(), 0)):
+        (tmp_path / "f.card.toml").write_text(edited(text, ("DIGEST", digest), own))
+        found, _, told = spinal(capsys, "check", tmp_path / "f.onnx")
+        assert found == code, told
+        assert ("decoder.encoder.sha256 is 0000" in told) == bool(code)
 
 
 def test_files_that_a_decoder_names_are_looked_for(tmp_path, capsys):

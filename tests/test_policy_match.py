@@ -15,6 +15,7 @@ from spinal.runtime.config.card.tensors import tensor_problems
 from spinal.runtime.config.card.units import unit_line
 from spinal.runtime.config.match import match_card, start_problems
 from spinal.runtime.config.onnx_graph import read_graph
+from spinal.runtime.decode.registry import make_decoder
 from spinal.runtime.decode.units import JointUnits
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy.step import Execution, PolicyStep
@@ -254,6 +255,32 @@ def test_a_strategy_that_the_policy_does_not_allow_is_refused(tmp_path, strategy
     assert all(message in problem.message for problem in problems)
 
 
+def test_a_chunk_may_last_just_until_the_next(tmp_path):
+    """At 2 Hz the next comes after 500 ms: 20 steps of 25 ms span 475 ms, and 21 span 500 ms."""
+    slow = load_robot(write_robot(tmp_path, ("\nhz = 50", "\nhz = 2")))
+    rows = [{"name": "q", "stream": "command", "shape": [1, 2], "unit": "joint"}]
+    for steps, fits in ((20, False), (21, True)):
+        made = card(
+            chunk={"steps": steps, "step_ms": 25},
+            inputs=rows,
+            prefix={"max_steps": 0},
+            output={"name": "chunk", "shape": [1, steps, 2]},
+        )
+        assert (match_card(made, slow).problems == ()) == fits
+
+
+def test_a_single_action_is_decoded_with_or_without_its_axis(tmp_path):
+    for shape in ([1, 2], [1, 1, 2]):
+        made = card(
+            chunk={"steps": 1, "step_ms": 20, "repeat": 4},
+            output={"name": "a", "shape": shape},
+            inputs=[{"name": "q", "stream": "command", "shape": [1, 2], "unit": "joint"}],
+            prefix={"max_steps": 0},
+        )
+        answer = {"a": np.array([0.5, -1.0], np.float32).reshape(shape)}
+        assert make_decoder(made, tmp_path).decode(answer).actions.tolist() == [[0.5, -1.0]]
+
+
 def test_single_actions_last_as_long_as_they_stand(robot):
     made = card(
         chunk={"steps": 1, "step_ms": 5, "repeat": 4},
@@ -391,6 +418,7 @@ def test_open_axes_take_the_cards_numbers():
         told(card(), declared(IN | {"q": ["batch", 2], "block": [None, 3]}, {"chunk": ["batch", 20, 2]}))
         == []
     )
+    assert told(card(), declared(IN | {"q": [1, None], "block": [1, None]}, {"chunk": [1, None, 2]})) == []
     found = told(card(), declared(IN | {"q": ["n", 2], "block": ["n", "n"]}, {"chunk": [1, 20, 2]}))
     assert found == [("inputs[1] (block)", "makes the axis n 3, and another tensor makes it 1")]
 
