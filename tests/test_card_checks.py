@@ -124,10 +124,10 @@ BAD = {
         "inputs[0] (x).shape",
         "[1, 3, 2]",
     ),
-    "no history of goals": (
-        with_input(stream="goal:latent", history=2),
+    "no history of a mask": (
+        with_input(stream="mask", shape=[1, 8], history=2),
         "inputs[0] (x).history",
-        "goal:latent has none",
+        "mask has none",
     ),
     "history step alone": (
         with_input(stream="command", unit="joint", history_step_ms=5.0),
