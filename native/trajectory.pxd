@@ -33,6 +33,7 @@ cdef extern from "trajectory.h" nogil:
         sp_trajectory path
         int64_t switch_ns
         int64_t blend_ns
+    int sp_trajectory_fits(const sp_trajectory *, int) noexcept
     size_t sp_trajectory_bytes(const sp_trajectory *) noexcept
     int sp_trajectory_check(const sp_trajectory *, int, int64_t) noexcept
     void sp_trajectory_hand_off(sp_active *, const sp_motion *, const sp_limits *, const sp_joint_kind *, int64_t) noexcept

@@ -67,6 +67,8 @@ def judge(const uint8_t[::1] message not None, int joint_count, int64_t now_ns):
         raise MemoryError()
     try:
         memcpy(path, &message[0], min(<size_t>message.shape[0], sizeof(sp_trajectory)))
+        if sp_trajectory_fits(path, joint_count) and sp_trajectory_bytes(path) > <size_t>message.shape[0]:
+            raise ValueError(f"a message of {message.shape[0]} bytes says that it has {sp_trajectory_bytes(path)}")
         return sp_trajectory_check(path, joint_count, now_ns)
     finally:
         free(path)

@@ -362,6 +362,17 @@ def test_the_jerk_in_the_middle_of_a_blend_is_bounded_too(blend_s):
     assert_decays_inside([[d, -10 / 3 * d / blend_s, 20 / 3 * d / blend_s**2]], share)
 
 
+def test_an_acceleration_that_only_fades_has_no_peak_between():
+    """A mismatch whose jerk does not change its sign in that time: its quintic's jerk has no root at all."""
+    d, blend_s = 0.001, 0.1
+    path = still(blend_min_ns=100 * MS, blend_max_ns=100 * MS)
+    active = hand_off(path, [[d, -2.807 * d / blend_s, 6.051 * d / blend_s**2]], ORIGIN_NS)
+    assert active.blend_ns == 100 * MS
+    acceleration = curve(active, ORIGIN_NS + np.linspace(0, 100 * MS, 101).astype(np.int64))[:, 2]
+    assert (np.diff(acceleration) < 0).all()
+    assert acceleration[-1] == pytest.approx(0, abs=1e-9)
+
+
 def test_a_blend_that_one_joint_lengthens_still_suits_the_others():
     """The first joint alone would do with less, and does not fit every longer blend."""
     first, second = np.array([[0.1062, 2.0727, -53.6941], [0.3013, -0.0, -1.0708]])

@@ -151,6 +151,18 @@ def test_the_largest_b_spline_is_accepted():
     assert verdict(bspline(MAX_DEGREE, np.zeros((MAX_CONTROLS, 64)), MAX_WAYPOINTS - 1)) == OK
 
 
+@pytest.mark.parametrize("waypoints", [1, 0, -1, -(1 << 31), MAX_WAYPOINTS + 1])
+def test_a_head_that_lies_about_its_waypoints_is_a_bad_shape(waypoints):
+    message = np.zeros(LARGEST_BYTES, np.uint8)
+    message[72:80].view(np.int32)[:] = waypoints, 1
+    assert judge(message, 1, ORIGIN_NS) == BAD_SHAPE
+
+
+def test_a_gripper_stays_at_its_first_waypoint_long_before_it():
+    path = trajectory([[0.01], [0.02]])
+    assert hand_off(path, [[0, 0, 0]], ORIGIN_NS, grippers=[True]).sample(ORIGIN_NS - 500 * MS)[0, 0] == 0.01
+
+
 @pytest.mark.parametrize(
     ("kind", "degree", "controls", "expected"),
     [
@@ -179,6 +191,9 @@ def test_a_head_that_lies_about_its_kind_is_a_bad_shape(kind, degree, controls, 
     assert judge(message, 1, ORIGIN_NS + 10 * MS) == OK
     counts[2:] = kind, degree, controls
     assert judge(message, 1, ORIGIN_NS + 10 * MS) == expected
+    if expected == OK:
+        with pytest.raises(ValueError, match="a message of 200 bytes says that it has"):
+            judge(message[:200], 1, ORIGIN_NS + 10 * MS)
     segment.close()
 
 
