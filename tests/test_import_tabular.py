@@ -141,6 +141,10 @@ def test_groot_groups_become_a_card(tmp_path, percentiles):
     assert card.output.normalise.clip == (-1.0, 1.0)
     assert card.chunk.steps == 8
     assert max(result.max_difference for result in results) < 1e-6
+    low, high = ("q01", "q99") if percentiles else ("min", "max")
+    moved = json.loads((tmp_path / "statistics.json").read_text())["new_arm"]["relative_action"]["arm"]
+    reach = [(b - a) / 2 for a, b in zip(moved[low], moved[high], strict=True)]
+    assert card.output.normalise.scale[:5] == pytest.approx(reach)
     assert card.inputs[0].parts[0].normalise.scale[2] == 0  # it never moved: 0 to the model, whatever it is
 
 
