@@ -38,18 +38,13 @@ def put(pixels, shape, **options):
 
 
 def slow(pixels, height, width, antialias, box=None):
-    """Pixel by pixel in float64, by the definition in ``resample``: [height, width, 3] of 0 to 255."""
+    """In float64 and by whole matrices, by the definition in ``resample``: [height, width, 3] of 0 to 255."""
     top, left, bottom, right = box or (0, 0, *pixels.shape[:2])
     scale_y, scale_x = (bottom - top) / height, (right - left) / width
     reach_y, reach_x = (max(1.0, s) if antialias else 1.0 for s in (scale_y, scale_x))
-    out = np.zeros((height, width, 3))
-    for y in range(height):
-        for x in range(width):
-            cy, cx = top + (y + 0.5) * scale_y, left + (x + 0.5) * scale_x
-            wy = weights(pixels.shape[0], cy, reach_y, antialias)
-            wx = weights(pixels.shape[1], cx, reach_x, antialias)
-            out[y, x] = np.einsum("i,j,ijc->c", wy, wx, pixels.astype(np.float64))
-    return out
+    rows = [weights(pixels.shape[0], top + (y + 0.5) * scale_y, reach_y, antialias) for y in range(height)]
+    columns = [weights(pixels.shape[1], left + (x + 0.5) * scale_x, reach_x, antialias) for x in range(width)]
+    return np.einsum("yi,xj,ijc->yxc", rows, columns, pixels.astype(np.float64), optimize=True)
 
 
 def weights(size, centre, reach, antialias):

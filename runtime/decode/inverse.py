@@ -32,7 +32,8 @@ APART_RAD = 0.6
 """Neighbours whose joints are further apart are on two branches, or the pose itself jumped."""
 MISSED_M = 1e-3
 """A point so far off is asked for again, from the pose before it."""
-ROUNDS, SUBSTEPS = 3, 6
+ROUNDS, SUBSTEPS, ON_THE_WAY = 3, 6, 5
+"""Poses that are led, small steps to one of them, and iterations of a step: it need only be near the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +90,16 @@ class InverseKinematics:
         q = before
         for share in np.linspace(0, 1, SUBSTEPS + 1)[1:]:
             turned = None if rotation is None else interpolate(r, rotation[None], share)
-            q = self._batch((p + share * (point - p)), turned, q[None])[0]
+            q = self._batch(
+                p + share * (point - p), turned, q[None], ITERATIONS if share == 1 else ON_THE_WAY
+            )[0]
         return q
 
-    def _batch(self, points: Array, rotations: Array | None, q: Array) -> Array:
+    def _batch(self, points: Array, rotations: Array | None, q: Array, iterations: int = ITERATIONS) -> Array:
         q = np.clip(q, self._low, self._high)
         error = np.empty((len(q), self._rows))
         eye = np.eye(q.shape[1])
-        for _ in range(ITERATIONS):
+        for _ in range(iterations):
             p, r, table = self._chain.jacobian(q)
             table = table[:, : self._rows]
             error[:, :3] = points - p
