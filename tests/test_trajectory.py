@@ -408,6 +408,7 @@ def test_a_sound_trajectory_is_accepted():
     assert verdict(still()) == OK
     assert verdict(still(points=2)) == OK
     assert verdict(still(points=MAX_WAYPOINTS)) == OK
+    assert [verdict(still(step_ns=step_ns)) for step_ns in (MS, 1000 * MS)] == [OK, OK]
 
 
 @pytest.mark.parametrize(
