@@ -232,6 +232,15 @@ def test_a_history_begins_with_its_first_instant_and_ends_with_the_newest():
     assert rows == [[0, 0, 0], [0, 0, 1], [0, 1, 2], [1, 2, 3]]
 
 
+@pytest.mark.parametrize("breaks", [{"epoch": 1}, {"stamp_ns": NOW_NS + 2_000 * MS}])
+def test_a_history_does_not_reach_across_a_break(breaks):
+    fills, engine = made(tensor("joint_position", 3, 6, unit="joint", history=3, history_step_ms=1000.0))
+    fills.fill(seen(0))
+    fills.fill(seen(1))
+    fills.fill(replace(seen(9), **breaks))
+    assert engine.inputs["x"][0, :, 0] == pytest.approx(np.full(3, Q[0] + 0.09))
+
+
 def test_a_late_step_takes_what_is_nearest_in_time():
     history = History(3, 20, (1,))
     into = np.zeros((3, 1))
