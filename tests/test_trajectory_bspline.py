@@ -31,7 +31,8 @@ from spinal.native.trajectory import (
     TrajectoryWriter,
     judge,
 )
-from spinal.runtime.trajectory import Path, make_interpolation, planned_positions
+from spinal.runtime.errors import ConfigError
+from spinal.runtime.trajectory import Path, jerk_limited, make_interpolation, planned_positions
 from spinal.runtime.trajectory.bspline import basis_at, quintic_matrix
 from spinal.runtime.types import Spline
 
@@ -275,3 +276,12 @@ def test_a_plan_of_either_kind_is_where_the_tick_will_be(pick, shape, since_ms, 
     active = hand_off(path, np.zeros((3, 3)), 0)
     for t_ns, here in zip(times, found, strict=True):
         assert here == pytest.approx(active.sample(int(t_ns))[:, 0], rel=1e-9, abs=1e-9)
+
+
+def test_a_package_that_is_not_there_is_named_with_what_to_do(monkeypatch):
+    monkeypatch.setattr(jerk_limited, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError) as refused:
+        make_interpolation("ruckig", 0.02, 200.0, np.ones((2, 3)))
+    (problem,) = refused.value.problems
+    assert problem.path == "execution.interpolation"
+    assert "pip install 'spinal[ruckig]'" in problem.hint

@@ -36,7 +36,8 @@ from spinal.runtime import segments
 from spinal.runtime.config import load_robot
 from spinal.runtime.config.card import PolicyCard, load_card
 from spinal.runtime.config.robot import RobotConfig
-from spinal.runtime.policy import forecast, step
+from spinal.runtime.policy import forecast
+from spinal.runtime.policy.fill import fills
 from spinal.runtime.policy.observe import Observer, pose_inputs
 from spinal.runtime.policy.session import Session
 from spinal.runtime.policy.step import Execution, PolicyStep
@@ -90,7 +91,7 @@ class ObservationPath:
         self.observer = Observer(states, streams, 1000 * MS, self._forecast)
         self._session = _Session(card)
         execution = Execution.of(robot, card.chunk.step_ns)
-        with mock.patch.object(step, "TensorInput", self._input):
+        with mock.patch.object(fills, "TensorInput", self._input):
             self.step = PolicyStep(card, cast(Session, self._session), execution)
         self._now_ns = NOW_NS
         self._number = 0
@@ -197,7 +198,8 @@ class _Session:
     def __init__(self, card: PolicyCard) -> None:
         self.answers = False
         self.inputs = {tensor.name: np.zeros(tensor.shape, np.float32) for tensor in card.inputs}
-        self.output = np.zeros(card.output.shape, np.float32)
+        self.outputs = {card.output.name: np.zeros(card.output.shape, np.float32)}
+        self.providers = ["none"]
 
     def run(self) -> None:
         if not self.answers:
