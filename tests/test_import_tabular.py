@@ -6,12 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from import_files import graph, groot_files, openpi_statistics
+from import_files import graph, openpi_statistics
+from import_files import groot_files as write_groot
 
 from spinal.runtime.cli.main import main
 from spinal.runtime.config.card import load_card
 from spinal.runtime.errors import ConfigError, PolicyError
-from spinal.runtime.importers import groot, openpi, tabular
+from spinal.runtime.importers import groot, groot_files, openpi, tabular
 
 JOINTS = ("pan", "lift", "elbow", "flex", "roll", "wrist", "gripper")
 PI = {"state": (1, 7), "image": (1, 3, 8, 12), "noise": (1, 10, 7)}
@@ -120,9 +121,9 @@ ARM = ("pan", "lift", "elbow", "flex", "roll")
 
 
 def gr00t(folder, percentiles=True, **state):
-    config, statistics = groot_files(folder, percentiles, **state)
+    config, statistics = write_groot(folder, percentiles, **state)
     model = graph(folder / "n17.onnx", {"state": (1, 1, 6)}, ("action", (1, 8, 6)))
-    answers = groot.Answers(
+    answers = groot_files.Answers(
         tag="new_arm",
         joints={"arm": ARM, "hand": ("gripper",)},
         step_ms=50,
@@ -177,7 +178,7 @@ def test_groot_refuses_what_no_card_can_say(tmp_path):
     ):
         assert word in said
     with pytest.raises(ConfigError, match=r"--tag is one of: new_arm"):
-        groot.read_embodiment(config, statistics, groot.Answers("other", {}, 50, "rad", "m"))
+        groot_files.read_embodiment(config, statistics, groot_files.Answers("other", {}, 50, "rad", "m"))
 
 
 def test_groot_groups_from_the_dataset(tmp_path):
@@ -188,11 +189,11 @@ def test_groot_groups_from_the_dataset(tmp_path):
     )
     stretches = {"arm": {"start": 0, "end": 5}, "hand": {"start": 5, "end": 6}}
     modality.write_text(json.dumps({"state": stretches, "action": stretches}))
-    assert groot.groups_of({}, modality, info) == {"arm": ARM, "hand": ("gripper",)}
-    assert groot.groups_of({"hand": "claw"}, modality, info)["hand"] == ("claw",)
+    assert groot_files.groups_of({}, modality, info) == {"arm": ARM, "hand": ("gripper",)}
+    assert groot_files.groups_of({"hand": "claw"}, modality, info)["hand"] == ("claw",)
     modality.write_text(json.dumps({"state": {"arm": {"start": 0, "end": 9}}}))
     with pytest.raises(ConfigError, match="has 6 names"):
-        groot.groups_of({}, modality, info)
+        groot_files.groups_of({}, modality, info)
 
 
 def test_a_wrong_formula_would_be_found(tmp_path, monkeypatch):

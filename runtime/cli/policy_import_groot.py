@@ -62,7 +62,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0; 1 when ``--robot`` does not fit."""
-    from spinal.runtime.importers.groot import Answers, groups_of, import_groot
+    from spinal.runtime.importers.groot import import_groot
+    from spinal.runtime.importers.groot_files import Answers, groups_of
     from spinal.runtime.importers.source import refusal
 
     if args.step_ms is None:
