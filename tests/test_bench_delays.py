@@ -53,7 +53,8 @@ def test_the_table_names_the_best_of_the_others():
 def test_every_point_has_its_figures_and_curves():
     from spinal.bench.episodes import Result
 
-    faster = {1.0: Result.of(episodes(10)), 2.0: Result.of(episodes(4))}
+    faster = {(1.0, "as it is"): Result.of(episodes(10))}
+    faster |= {(2.0, pace): Result.of(episodes(4 + k)) for k, pace in enumerate(delays.PACES)}
     result = delays.summary(table(), faster)
     names = {metric.name for metric in result.metrics}
     assert len(names) == len(result.metrics)
@@ -61,8 +62,12 @@ def test_every_point_has_its_figures_and_curves():
     assert {f"{SPINAL}.over.{name}.3steps" for name in METHODS if name != SPINAL} <= names
     assert {curve.name for curve in result.curves} >= {"success against speed"}
     (speeds,) = (curve for curve in result.curves if curve.name == "success against speed")
-    assert speeds.lines[SPINAL] == [0.5, 0.2]
-    assert len(delays.speed_lines(faster)) == 4
+    assert speeds.lines == {
+        "as it is": [0.5, 0.2],
+        "1x at the gripper": [0.5, 0.25],
+        "1x where it lags": [0.5, 0.3],
+    }
+    assert len(delays.speed_lines(faster)) == 6
 
 
 def test_every_method_is_one_that_the_shipped_policy_can_be_run_by():

@@ -42,13 +42,24 @@ METHODS: Mapping[str, Condition] = {
     "prefix": Condition(execution={**PLAIN, "strategy": "prefix"}),
     "rtc": Condition(execution={**PLAIN, "strategy": "rtc"}, model=FLOW),
     "ensembling": Condition(execution={**PLAIN, "strategy": "ensemble"}),
-    "naive_switch": Condition(execution={**RAW, "strategy": "latest"}),
+    "naive_switch": Condition(execution={**PLAIN, "strategy": "latest"}),
+    "naive_raw": Condition(execution={**RAW, "strategy": "latest"}),
     "wait": Condition(execution={**PLAIN, "strategy": "wait"}),
 }
-"""``wait``: ten actions, then the arm stands until the next answer, as a loop without overlap does."""
+"""``naive_switch``: each answer when it is there, told nothing; its seam decays in the tick, as everybody's.
+``wait``: ten actions, then the arm stands until the next answer, as a loop without overlap does."""
+
+PACES: Mapping[str, Mapping[str, float | str]] = {
+    "as it is": {},
+    "1x at the gripper": {"speed_at_gripper": 1.0},
+    "1x where it lags": {"speed_error": 0.1},
+}
+"""What of [execution] slows a faster execution down, besides the delay."""
 
 Table = Mapping[tuple[str, int], list[Episode]]
 """By method and delay in policy steps: an episode a seed."""
+Paced = Mapping[tuple[float, str], Result]
+"""By speed, and what slows it down."""
 
 
 def measure(bench: Bench) -> SuiteResult:
@@ -59,23 +70,27 @@ def measure(bench: Bench) -> SuiteResult:
     speeds = QUICK_SPEEDS if bench.quick else SPEEDS
     points = [(name, delay) for name in METHODS for delay in delays]
     conditions = [replace(METHODS[name], delay_steps=delay, robot=SHIPPED) for name, delay in points]
-    conditions += [Condition(execution={"speed": speed}, robot=SHIPPED) for speed in speeds]
+    faster = [(speed, pace) for speed in speeds for pace in PACES if speed > 1 or not PACES[pace]]
+    conditions += [
+        Condition(execution={"speed": speed, **PACES[pace]}, robot=SHIPPED) for speed, pace in faster
+    ]
     found = run_each(conditions, options.seeds[:episodes], options.processes)
     table = dict(zip(points, found[: len(points)], strict=True))
-    faster = {speed: Result.of(one) for speed, one in zip(speeds, found[len(points) :], strict=True)}
-    bench.say("\n".join([*lines(table), "", *speed_lines(faster)]))
-    return summary(table, faster)
+    paced = {point: Result.of(one) for point, one in zip(faster, found[len(points) :], strict=True)}
+    bench.say("\n".join([*lines(table), "", *speed_lines(paced)]))
+    return summary(table, paced)
 
 
-def summary(table: Table, faster: Mapping[float, Result]) -> SuiteResult:
+def summary(table: Table, paced: Paced) -> SuiteResult:
     """Figures of every point, how ours stands against each other, and the curves."""
     results = {point: Result.of(one) for point, one in table.items()}
     metrics = [
         metric for (name, delay), one in results.items() for metric in _figures(f"{name}.{delay}steps", one)
     ]
     metrics += [judged(table, delay, name) for delay in _delays(table) for name in METHODS if name != SPINAL]
-    metrics += [metric for speed, one in faster.items() for metric in _figures(f"{SPINAL}.{speed:g}x", one)]
-    return SuiteResult(metrics=metrics, curves=[*curves(results), speed_curve(faster)])
+    for (speed, pace), one in paced.items():
+        metrics += _figures(f"{SPINAL}.{speed:g}x.{'_'.join(pace.split())}", one)
+    return SuiteResult(metrics=metrics, curves=[*curves(results), speed_curve(paced)])
 
 
 def judged(table: Table, delay: int, other: str) -> Metric:
@@ -131,16 +146,21 @@ def curves(results: Mapping[tuple[str, int], Result]) -> list[Curve]:
     ]
 
 
-def speed_curve(faster: Mapping[float, Result]) -> Curve:
-    """Success against the speed of execution."""
+def speed_curve(paced: Paced) -> Curve:
+    """Success against the speed of execution; at 1 there is nothing to slow down."""
+    speeds = sorted({speed for speed, _ in paced})
+    lines: dict[str, list[float | None]] = {}
+    for pace in PACES:
+        row = [paced.get((speed, pace)) or paced[speed, "as it is"] for speed in speeds]
+        lines[pace] = [one.successes / one.episodes for one in row]
     return Curve(
         name="success against speed",
         x_name="speed",
         x_unit="times as taught",
         y_name="picked",
         y_unit="",
-        x=list(faster),
-        lines={SPINAL: [one.successes / one.episodes for one in faster.values()]},
+        x=speeds,
+        lines=lines,
     )
 
 
@@ -161,15 +181,15 @@ def lines(table: Table) -> list[str]:
     return shown
 
 
-def speed_lines(faster: Mapping[float, Result]) -> list[str]:
+def speed_lines(paced: Paced) -> list[str]:
     """Markdown: ours at other speeds."""
     return [
-        "| speed | picked | 95 % | time to pick, median | rms jerk | limited |",
-        "|---|---|---|---|---|---|",
+        "| speed | slower | picked | 95 % | time to pick, median | rms jerk | limited |",
+        "|---|---|---|---|---|---|---|",
         *(
-            f"| {speed:g}x | {one.successes} of {one.episodes} | {one.low:.2f} to {one.high:.2f}"
+            f"| {speed:g}x | {pace} | {one.successes} of {one.episodes} | {one.low:.2f} to {one.high:.2f}"
             f" | {one.pick_s_median:.2f} s | {one.rms_jerk:,.0f} rad/s^3 | {one.limited_share * 100:.1f} % |"
-            for speed, one in faster.items()
+            for (speed, pace), one in paced.items()
         ),
     ]
 
