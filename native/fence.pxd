@@ -2,7 +2,7 @@ from libc.stdint cimport uint32_t
 
 from spinal.native.limiter cimport sp_limiter, sp_limits, sp_motion
 
-cdef extern from "fence.h" nogil:
+cdef extern from "fence_leave.h" nogil:
     enum: SP_FENCE_LINKS
     enum: SP_FENCE_JOINTS
     enum: SP_FENCE_CAPSULES

@@ -177,7 +177,8 @@ class Driver:
 
     def __init__(self, folder):
         sources = [
-            str(CORE / f"{name}.c") for name in ("fence", "sweep", "kinematics", "distance", "limiter")
+            str(CORE / f"{name}.c")
+            for name in ("fence", "fence_pose", "sweep", "kinematics", "distance", "limiter")
         ]
         self._library = ctypes.CDLL(str(build("fenced_arm.c", folder, *sources, "-lm")))
 

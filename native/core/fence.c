@@ -1,26 +1,17 @@
 #include "fence.h"
 
 #include "distance.h"
+#include "fence_leave.h"
 #include "sweep.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { SIDES = 6, PLACES = SIDES + SP_FENCE_BOXES, SAMPLES = 4, PROBES = 5 };
-enum { BARRIERS = SP_FENCE_BARRIERS };
+enum { SIDES = SP_FENCE_SIDES, PLACES = SP_FENCE_PLACES, SAMPLES = 4, PROBES = 5 };
 
 #define ANYTHING (SP_LIMITED_WORKSPACE | SP_LIMITED_KEEP_OUT | SP_LIMITED_SELF)
-/* Commands end so much before a margin, so that an arm that stands there still has room to leave by a path that is
- * bounded with caution. */
-#define RESERVE_M 0.00025
 /* What moves along a barrier must not be caught by what doubles round away. */
 #define ROUNDING_M 1e-9
-
-/* The links at one pose. */
-typedef struct {
-    sp_pose poses[SP_FENCE_LINKS];
-    double ends[SP_FENCE_CAPSULES][2][3];
-} figure;
 
 /* One joint's step, as the fence sees it. */
 typedef struct {
@@ -35,15 +26,15 @@ typedef struct {
     sp_sweep sweeps[SP_FENCE_LINKS];
     double ticks;
     /* Of the stretch under way: how far each joint may be from the pose, and a capsule from its own. */
-    figure at;
+    sp_fence_figure at;
     double half[SP_FENCE_LINKS];
     double loose[SP_FENCE_CAPSULES];
     double spread[SP_FENCE_CAPSULES][2][3];
     uint32_t spread_known;
     /* Where the arm stands, and what it touches there and comes no deeper into; only found out when asked. */
     int start_known;
-    figure start;
-    uint64_t excused[BARRIERS / 64 + 1];
+    sp_fence_figure start;
+    uint64_t excused[SP_FENCE_BARRIERS / 64 + 1];
 } judgement;
 
 /* ---- the description ---- */
@@ -70,57 +61,6 @@ void sp_fence_prepare(sp_fence *fence)
     }
 }
 
-/* ---- one pose ---- */
-
-static void stand(const sp_fence *fence, figure *at, int link, double angle)
-{
-    const sp_link *one = &fence->links[link];
-    int fixed = one->joint < 0;
-    sp_link_pose(one, one->parent < 0 ? NULL : &at->poses[one->parent], fixed ? 1 : cos(angle),
-                 fixed ? 0 : sin(angle), &at->poses[link]);
-}
-
-static void place_capsules(const sp_fence *fence, figure *at)
-{
-    for (int i = 0; i < fence->capsule_count; i++) {
-        const sp_capsule *capsule = &fence->capsules[i];
-        sp_pose_point(&at->poses[capsule->link], capsule->from, at->ends[i][0]);
-        sp_pose_point(&at->poses[capsule->link], capsule->to, at->ends[i][1]);
-    }
-}
-
-/* Capsule to one side of the workspace. */
-static double side_clearance(const sp_fence *fence, const figure *at, int capsule, int side)
-{
-    const double(*ends)[3] = at->ends[capsule];
-    int axis = side % 3;
-    double room = side < 3 ? fmin(ends[0][axis], ends[1][axis]) - fence->workspace.low[axis]
-                           : fence->workspace.high[axis] - fmax(ends[0][axis], ends[1][axis]);
-    return room - fence->capsules[capsule].radius - fence->margin;
-}
-
-static double box_clearance(const sp_fence *fence, const figure *at, int capsule, const sp_box *box)
-{
-    return sp_segment_box_distance(at->ends[capsule][0], at->ends[capsule][1], box->low, box->high) -
-           fence->capsules[capsule].radius - fence->margin;
-}
-
-static double pair_clearance(const sp_fence *fence, const figure *at, int pair)
-{
-    int a = fence->pairs[pair][0], b = fence->pairs[pair][1];
-    return sp_segments_distance(at->ends[a][0], at->ends[a][1], at->ends[b][0], at->ends[b][1]) -
-           fence->capsules[a].radius - fence->capsules[b].radius - fence->self_margin;
-}
-
-static double barrier_clearance(const sp_fence *fence, const figure *at, int barrier)
-{
-    int capsule = barrier / PLACES, place = barrier % PLACES;
-    if (capsule >= SP_FENCE_CAPSULES)
-        return pair_clearance(fence, at, barrier - SP_FENCE_CAPSULES * PLACES);
-    return place < SIDES ? side_clearance(fence, at, capsule, place)
-                         : box_clearance(fence, at, capsule, &fence->boxes[place - SIDES]);
-}
-
 /* ---- a stretch of the braking path ---- */
 
 static void stand_amid(judgement *j, double first, double last)
@@ -131,9 +71,9 @@ static void stand_amid(judgement *j, double first, double last)
         if (fence->links[i].joint >= 0)
             sp_sweep_span(&j->sweeps[i], first, last, &low, &high);
         j->half[i] = 0.5 * (high - low);
-        stand(fence, &j->at, i, 0.5 * (low + high));
+        sp_fence_stand(fence, &j->at, i, 0.5 * (low + high));
     }
-    place_capsules(fence, &j->at);
+    sp_fence_place_capsules(fence, &j->at);
     for (int i = 0; i < fence->capsule_count; i++) {
         const sp_capsule *capsule = &fence->capsules[i];
         j->loose[i] = 0;
@@ -188,8 +128,8 @@ static const double (*spread_in_world(judgement *j, int i))[3]
 /* Of a whole stretch: no less than this is free of one side of the workspace, */
 static double side_bound(judgement *j, int i, int side)
 {
-    double free = side_clearance(j->fence, &j->at, i, side), most = free;
-    if (free >= j->loose[i] + RESERVE_M)
+    double free = sp_fence_side_clearance(j->fence, &j->at, i, side), most = free;
+    if (free >= j->loose[i] + SP_FENCE_RESERVE_M)
         return INFINITY;
     const double(*spread)[3] = spread_in_world(j, i);
     int axis = side % 3;
@@ -215,7 +155,7 @@ static int are_parted(const judgement *j, int i, const sp_box *box, double more)
 static double box_bound(judgement *j, int i, const sp_box *box)
 {
     double reach = j->fence->capsules[i].radius + j->fence->margin;
-    if (are_parted(j, i, box, reach + j->loose[i] + RESERVE_M))
+    if (are_parted(j, i, box, reach + j->loose[i] + SP_FENCE_RESERVE_M))
         return INFINITY;
     const double(*spread)[3] = spread_in_world(j, i);
     sp_box larger;
@@ -248,7 +188,7 @@ static double pair_bound(const judgement *j, int pair)
         along_a[k] = 0.5 * (p[1][k] - p[0][k]);
         along_b[k] = 0.5 * (q[1][k] - q[0][k]);
     }
-    double far = reach + j->loose[a] + j->loose[b] + RESERVE_M;
+    double far = reach + j->loose[a] + j->loose[b] + SP_FENCE_RESERVE_M;
     if (length(apart) >= far + length(along_a) + length(along_b))
         return INFINITY;
     return sp_segments_distance(p[0], p[1], q[0], q[1]) - reach - spread_against(j, a, b) - spread_against(j, b, a);
@@ -261,11 +201,11 @@ static int comes_nearer(const judgement *j, int barrier, double now)
 {
     for (int k = 0; k < 2 * SAMPLES; k++) {
         double tick = ceil(j->ticks * (k / 2 + 1) / SAMPLES);
-        figure there;
+        sp_fence_figure there;
         for (int i = 0; i < j->fence->link_count; i++)
-            stand(j->fence, &there, i, sp_sweep_at(&j->sweeps[i], k % 2, tick));
-        place_capsules(j->fence, &there);
-        if (!(barrier_clearance(j->fence, &there, barrier) >= now - ROUNDING_M))
+            sp_fence_stand(j->fence, &there, i, sp_sweep_at(&j->sweeps[i], k % 2, tick));
+        sp_fence_place_capsules(j->fence, &there);
+        if (!(sp_fence_barrier_clearance(j->fence, &there, barrier) >= now - ROUNDING_M))
             return 1;
     }
     return 0;
@@ -275,16 +215,16 @@ static int comes_nearer(const judgement *j, int barrier, double now)
  * is clear only while it is sure to stay so, one that is in touch anyhow. */
 static int is_enough(judgement *j, int barrier, double bound)
 {
-    if (bound >= RESERVE_M || (j->leave && j->leave->least[barrier] < 0 && bound >= j->leave->least[barrier]))
+    if (bound >= SP_FENCE_RESERVE_M || (j->leave && j->leave->least[barrier] < 0 && bound >= j->leave->least[barrier]))
         return 1;
     if (!j->start_known) {
         for (int i = 0; i < j->fence->link_count; i++)
-            stand(j->fence, &j->start, i, j->sweeps[i].before);
-        place_capsules(j->fence, &j->start);
+            sp_fence_stand(j->fence, &j->start, i, j->sweeps[i].before);
+        sp_fence_place_capsules(j->fence, &j->start);
         j->start_known = 1;
     }
-    double now = barrier_clearance(j->fence, &j->start, barrier);
-    if (now >= 2 * RESERVE_M || (now >= 0 && !(bound >= 0)))
+    double now = sp_fence_barrier_clearance(j->fence, &j->start, barrier);
+    if (now >= 2 * SP_FENCE_RESERVE_M || (now >= 0 && !(bound >= 0)))
         return 0;
     uint64_t *word = &j->excused[barrier / 64], bit = 1ull << barrier % 64;
     if (*word & bit)
@@ -396,92 +336,4 @@ double sp_fence_share(const sp_fence *fence, const sp_fence_leave *leave, const 
             clear = share;
     }
     return clear;
-}
-
-/* ---- an arm that begins in touch ---- */
-
-static void place_at(const sp_fence *fence, figure *at, const sp_limiter *joints)
-{
-    for (int i = 0; i < fence->link_count; i++) {
-        int joint = fence->links[i].joint;
-        stand(fence, at, i, joint < 0 ? 0 : joints[joint].position);
-    }
-    place_capsules(fence, at);
-}
-
-/* Whether the description has this barrier at all. */
-static int is_barrier(const sp_fence *fence, int barrier)
-{
-    int capsule = barrier / PLACES, place = barrier % PLACES;
-    if (capsule >= SP_FENCE_CAPSULES)
-        return barrier - SP_FENCE_CAPSULES * PLACES < fence->pair_count;
-    if (capsule >= fence->capsule_count || !fence->capsules[capsule].chain)
-        return 0;
-    return place < SIDES ? fence->bounded : place - SIDES < fence->box_count;
-}
-
-void sp_fence_leave_begin(sp_fence_leave *leave, const sp_fence *fence, const sp_limiter *joints)
-{
-    figure at;
-    memset(leave, 0, sizeof *leave);
-    place_at(fence, &at, joints);
-    for (int barrier = 0; barrier < BARRIERS; barrier++) {
-        if (!is_barrier(fence, barrier))
-            continue;
-        double now = barrier_clearance(fence, &at, barrier);
-        if (now >= 2 * RESERVE_M)
-            continue;
-        leave->least[barrier] = fmin(now, 0) - SP_FENCE_LEAVE_M;
-        leave->count++;
-    }
-}
-
-void sp_fence_leave_go_on(sp_fence_leave *leave, const sp_fence *fence, const sp_limiter *joints)
-{
-    figure at;
-    if (!leave->count)
-        return;
-    place_at(fence, &at, joints);
-    for (int barrier = 0; barrier < BARRIERS; barrier++) {
-        if (leave->least[barrier] >= 0)
-            continue;
-        double now = barrier_clearance(fence, &at, barrier);
-        if (now >= 2 * RESERVE_M) {
-            leave->least[barrier] = 0;
-            leave->count--;
-        } else {
-            leave->least[barrier] = fmax(leave->least[barrier], fmin(now, 0) - SP_FENCE_LEAVE_M);
-        }
-    }
-}
-
-/* ---- for people and tests ---- */
-
-void sp_fence_poses(const sp_fence *fence, const double *positions, sp_pose *poses)
-{
-    figure at;
-    for (int i = 0; i < fence->link_count; i++) {
-        int joint = fence->links[i].joint;
-        stand(fence, &at, i, joint < 0 ? 0 : positions[joint]);
-    }
-    memcpy(poses, at.poses, sizeof(sp_pose) * (size_t)fence->link_count);
-}
-
-void sp_fence_clearance(const sp_fence *fence, const double *positions, double clearance[3])
-{
-    figure at;
-    sp_fence_poses(fence, positions, at.poses);
-    place_capsules(fence, &at);
-    for (int k = 0; k < 3; k++)
-        clearance[k] = INFINITY;
-    for (int i = 0; i < fence->capsule_count; i++) {
-        if (!fence->capsules[i].chain)
-            continue;
-        for (int side = 0; side < SIDES && fence->bounded; side++)
-            clearance[0] = fmin(clearance[0], side_clearance(fence, &at, i, side));
-        for (int k = 0; k < fence->box_count; k++)
-            clearance[1] = fmin(clearance[1], box_clearance(fence, &at, i, &fence->boxes[k]));
-    }
-    for (int k = 0; k < fence->pair_count; k++)
-        clearance[2] = fmin(clearance[2], pair_clearance(fence, &at, k));
 }

@@ -47,21 +47,8 @@ typedef struct sp_fence {
     int pairs[SP_FENCE_PAIRS][2]; /* capsules that must not meet */
 } sp_fence;
 
-/* Between a capsule and a side of the workspace or a box, or between two capsules. */
-#define SP_FENCE_BARRIERS (SP_FENCE_CAPSULES * (6 + SP_FENCE_BOXES) + SP_FENCE_PAIRS)
-#define SP_FENCE_LEAVE_M 0.01
-
-/* What an arm is in touch with when it begins: folded on its rest, sunk, or pushed there. To leave, it may have to come
- * nearer to one of them while it leaves another: so until it is clear of each for the first time, it may come
- * SP_FENCE_LEAVE_M deeper than it has been clear of it so far, and no further. Whoever drives it goes slowly. */
-typedef struct sp_fence_leave {
-    int count;                       /* barriers that are still to be left */
-    double least[SP_FENCE_BARRIERS]; /* clearance that each may go down to, below 0; 0: it is left, or never touched */
-} sp_fence_leave;
-
-void sp_fence_leave_begin(sp_fence_leave *leave, const sp_fence *fence, const sp_limiter *joints);
-/* Once a tick while `count` is not 0. */
-void sp_fence_leave_go_on(sp_fence_leave *leave, const sp_fence *fence, const sp_limiter *joints);
+/* What an arm began in touch with: fence_leave.h. */
+typedef struct sp_fence_leave sp_fence_leave;
 
 /* Fills in what is derived. */
 void sp_fence_prepare(sp_fence *fence);
@@ -79,10 +66,5 @@ uint32_t sp_fence_judge(const sp_fence *fence, const sp_fence_leave *leave, cons
 double sp_fence_share(const sp_fence *fence, const sp_fence_leave *leave, const sp_limiter *before,
                       const sp_limiter *brake, const sp_limiter *step, const sp_limits *limits,
                       const sp_limits *emergency, double dt_s);
-
-/* For people and tests: poses[link_count] with each joint at positions[joint]; and the least clearance beyond the
- * margins of that one pose to workspace, boxes and itself, in m, INFINITY where there is nothing to touch. */
-void sp_fence_poses(const sp_fence *fence, const double *positions, sp_pose *poses);
-void sp_fence_clearance(const sp_fence *fence, const double *positions, double clearance[3]);
 
 #endif

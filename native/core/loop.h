@@ -15,7 +15,7 @@
 
 #include "bus.h"
 #include "clock.h"
-#include "fence.h"
+#include "fence_leave.h"
 #include "mailbox.h"
 #include "modes.h"
 #include "realtime.h"
