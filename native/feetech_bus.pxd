@@ -11,6 +11,10 @@ cdef extern from "serial.h" nogil:
     sp_transport sp_serial_transport(sp_serial *) noexcept
 
 cdef extern from "feetech_bus.h" nogil:
+    enum: SP_FEETECH_ERROR_SENSOR
+    enum: SP_FEETECH_ERROR_HEAT
+    enum: SP_FEETECH_ERROR_CURRENT
+    enum: SP_FEETECH_ERROR_OVERLOAD
     ctypedef struct sp_feetech_joint:
         uint8_t id
         double zero_count

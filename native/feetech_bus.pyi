@@ -4,6 +4,9 @@ from typing import Protocol
 from spinal.native.bus import Bus
 from spinal.native.clock import ManualClock
 
+PROTECTS: int
+PUSHES: int
+
 class NativeTransport(Protocol):
     @property
     def address(self) -> int: ...

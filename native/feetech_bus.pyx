@@ -4,6 +4,10 @@
 from spinal.native.clock cimport ManualClock, sp_clock_manual, sp_clock_monotonic
 
 DEF_SERVOS = 32
+PROTECTS = SP_FEETECH_ERROR_SENSOR | SP_FEETECH_ERROR_HEAT | SP_FEETECH_ERROR_CURRENT | SP_FEETECH_ERROR_OVERLOAD
+"""Error bits of a reply by which a servo says that it protects itself: it gives less torque, or none."""
+PUSHES = SP_FEETECH_ERROR_CURRENT | SP_FEETECH_ERROR_OVERLOAD
+"""Those of them that pushing for long may raise, as a gripper does."""
 
 
 cdef class SerialLine:

@@ -47,6 +47,7 @@ class Condition(IntFlag):
     REFUSED = 1 << 23
     RELEASED = 1 << 24
     NOT_ENERGISED = 1 << 25
+    DEVICE_ERROR = 1 << 26
 
 
 CONDITIONS: Mapping[Condition, str] = {
@@ -76,6 +77,7 @@ CONDITIONS: Mapping[Condition, str] = {
     Condition.REFUSED: "the bus refused a command: a defect of this program",
     Condition.RELEASED: "torque is off",
     Condition.NOT_ENERGISED: "the motors have not taken torque yet",
+    Condition.DEVICE_ERROR: "a motor protects itself: overload, current, heat or its encoder",
 }
 """The same in words, for people."""
 

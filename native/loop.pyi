@@ -42,6 +42,8 @@ class ReflexLimits(NamedTuple):
     following_ns: int
     contact_ns: int
     contact_long_ns: int
+    device_bits: int
+    device_ns: int
     clear_ns: int
 
 class HasAddress(Protocol):

@@ -102,7 +102,7 @@ COMPILER = SP_COMPILER.decode()
 ReflexLimits = namedtuple("ReflexLimits", [
     "following_hold", "following_stop", "contact_hold", "contact_stop", "contact_drag", "contact_inertia",
     "temperature_hold", "temperature_stop", "voltage_hold", "voltage_stop", "lag_s", "load_limit", "frozen_travel",
-    "frozen_ns", "following_ns", "contact_ns", "contact_long_ns", "clear_ns",
+    "frozen_ns", "following_ns", "contact_ns", "contact_long_ns", "device_bits", "device_ns", "clear_ns",
 ])
 """Thresholds of one joint's reflexes, as in ``core/reflex.h``."""
 

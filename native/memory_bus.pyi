@@ -11,6 +11,7 @@ class MemoryBus(Bus):
         velocity: float = 0.0,
         load: float = 0.0,
         fresh: bool = True,
+        error: int = 0,
     ) -> None: ...
     def tell(
         self,

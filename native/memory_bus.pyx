@@ -1,7 +1,7 @@
 # cython: language_level=3
 """A bus whose motors are numbers in memory, for tests of the loop. See ``core/memory_bus.h``."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from spinal.native.bus cimport Bus, sp_bus, sp_joint_health, sp_joint_sample
 from spinal.native.limiter cimport sp_limiter
@@ -42,9 +42,9 @@ cdef class MemoryBus(Bus):
         return joint
 
     def measure(self, int joint, *, stamp_ns, double position=0.0, double velocity=0.0,
-                double load=0.0, bint fresh=True):
+                double load=0.0, bint fresh=True, uint32_t error=0):
         """What the next reads give for a joint; not ``fresh`` is no reply, and the rest does not matter."""
-        self.bus.samples[self.place(joint)] = sp_joint_sample(position, velocity, load, stamp_ns, 0, fresh)
+        self.bus.samples[self.place(joint)] = sp_joint_sample(position, velocity, load, stamp_ns, error, fresh)
 
     def tell(self, int joint, *, stamp_ns, double voltage=12.0, double temperature=30.0, bint torque=True):
         """What a motor says about itself from now on."""

@@ -22,6 +22,8 @@ cdef extern from "reflex.h" nogil:
         int64_t following_ns
         int64_t contact_ns
         int64_t contact_long_ns
+        int64_t device_bits
+        int64_t device_ns
         int64_t clear_ns
     ctypedef struct sp_reflex:
         double lagged

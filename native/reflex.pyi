@@ -13,6 +13,7 @@ class Reflex:
         fresh: bool = True,
         health: tuple[int, float, float] | None = None,
         energised: bool = True,
+        error: int = 0,
     ) -> int: ...
     @property
     def lagged(self) -> float: ...

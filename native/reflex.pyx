@@ -13,13 +13,13 @@ cdef class Reflex:
         sp_reflex_begin(&self.reflex)
 
     def tick(self, int64_t tick_ns, double command=0.0, double position=0.0, double velocity=0.0, double load=0.0, *,
-             bint fresh=True, health=None, bint energised=True):
+             bint fresh=True, health=None, bint energised=True, uint32_t error=0):
         """The conditions (``layout.Condition`` bits) of a tick at which this was measured.
 
         ``command``: what was written last. ``health``: (stamp_ns, voltage, temperature) of the newest reading, V and
-        degree Celsius; None is a bus that tells nothing.
+        degree Celsius; None is a bus that tells nothing. ``error``: the motor's own error bits.
         """
-        cdef sp_joint_sample sample = sp_joint_sample(position, velocity, load, tick_ns, 0, fresh)
+        cdef sp_joint_sample sample = sp_joint_sample(position, velocity, load, tick_ns, error, fresh)
         cdef sp_joint_health reading
         cdef sp_limiter commanded
         commanded.position = command

@@ -50,6 +50,7 @@ class MemoryRig(Rig):
         self.positions = list(position)
         self.velocities = [0.0] * JOINTS
         self.loads = [0.0] * JOINTS
+        self.errors = [0] * JOINTS
         self.silent = [False] * JOINTS
         self.held_back = [False] * JOINTS
         """Joints that stay where they are, whatever they are told."""
@@ -99,6 +100,7 @@ class MemoryRig(Rig):
                 position=self.positions[joint],
                 velocity=self.velocities[joint],
                 load=self.loads[joint],
+                error=self.errors[joint],
                 fresh=not self.silent[joint],
             )
             self.bus.tell(

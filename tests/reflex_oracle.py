@@ -15,7 +15,7 @@ OBSERVER_S, REST_S, REST_SHARE = 0.02, 0.4, 0.8
 MARGIN_SHARE, MARGIN_CELSIUS, MARGIN_VOLT = 0.2, 3.0, 0.2
 SATURATED_SHARE = 0.98
 
-OFF = ReflexLimits(*[0.0] * 13, *[0] * 5)
+OFF = ReflexLimits(*[0.0] * 13, *[0] * 7)
 """Every reflex switched off."""
 
 
@@ -30,6 +30,7 @@ class Tick(NamedTuple):
     fresh: bool = True
     health: tuple[int, float, float] | None = None
     energised: bool = True
+    error: int = 0
 
 
 def run_starts(flags, times):
@@ -173,6 +174,8 @@ def motion_conditions(ticks, limits):
     )
     contact, collision = contacts(ticks[0], fresh, limits)
     still = frozen(fresh, [lagged[k] for k in places], limits)
+    times = [tick.tick_ns for tick in fresh]
+    protects = run_starts([bool(tick.error & limits.device_bits) for tick in fresh], times)
     conditions, newest = [], 0
     for k in range(len(ticks)):
         if k in places:
@@ -183,6 +186,11 @@ def motion_conditions(ticks, limits):
                 | (Condition.CONTACT if contact[j] else 0)
                 | (Condition.COLLISION if collision[j] else 0)
                 | (Condition.FROZEN if still[j] else 0)
+                | (
+                    Condition.DEVICE_ERROR
+                    if protects[j] is not None and times[j] - protects[j] >= limits.device_ns
+                    else 0
+                )
             )
         conditions.append(newest)
     return conditions

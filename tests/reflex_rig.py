@@ -34,6 +34,8 @@ LIMITS = OFF._replace(
     following_ns=100 * MS,
     contact_ns=250 * MS,
     contact_long_ns=3000 * MS,
+    device_bits=0x2E,
+    device_ns=50 * MS,
     clear_ns=500 * MS,
 )
 NOTHING = Condition(0)
@@ -43,7 +45,8 @@ def said(limits, ticks):
     """The conditions of every tick."""
     reflex = Reflex(limits)
     return [
-        reflex.tick(t.tick_ns, *t[1:5], fresh=t.fresh, health=t.health, energised=t.energised) for t in ticks
+        reflex.tick(t.tick_ns, *t[1:5], fresh=t.fresh, health=t.health, energised=t.energised, error=t.error)
+        for t in ticks
     ]
 
 
@@ -132,8 +135,10 @@ some_limits = st.builds(
     st.fixed_dictionaries(
         {
             **dict.fromkeys(
-                ("following_ns", "contact_ns", "contact_long_ns", "clear_ns", "frozen_ns"), spans_ns
+                ("following_ns", "contact_ns", "contact_long_ns", "device_ns", "clear_ns", "frozen_ns"),
+                spans_ns,
             ),
+            "device_bits": st.sampled_from([0, 0x20, 0x2E]),
             "lag_s": st.sampled_from([0.0, 0.004, 0.05]),
             "frozen_travel": st.sampled_from([0.0, 0.05, 0.4]),
             "contact_drag": st.sampled_from([0.0, 0.2]),
@@ -163,6 +168,7 @@ some_ticks = st.lists(
         st.sampled_from([True, True, True, False]),
         healths,
         st.sampled_from([True] * 8 + [False]),
+        st.sampled_from([0, 0, 1, 0x20, 0x04]),
     ),
     min_size=1,
     max_size=40,

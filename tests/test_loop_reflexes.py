@@ -16,6 +16,7 @@ from spinal.runtime.controller.plan import SafetyPlan
 
 QUICK = LIMITS._replace(contact_ns=100 * MS, contact_long_ns=0, clear_ns=100 * MS)
 JOINTS = (QUICK, QUICK, QUICK._replace(following_hold=0, following_stop=0, contact_hold=0, contact_stop=0))
+VOLTAGE, HEAT, OVERLOAD = 0x01, 0x04, 0x20
 LOST = Condition.FOLLOWING | Condition.FOLLOWING_LOST
 
 
@@ -57,6 +58,7 @@ def sound(rig, joint):
     rig.positions[joint] = rig.bus.goals[joint]
     rig.velocities[joint] = rig.loads[joint] = 0.0
     rig.health[joint] = {}
+    rig.errors[joint] = 0
 
 
 FIRST = {
@@ -74,6 +76,7 @@ SECOND = {
         lambda rig, joint: (follow_slowly(rig, joint), rig.positions.__setitem__(joint, math.nan)),
     ),
     "frozen": (Condition.FROZEN, follow_slowly),
+    "device_error": (Condition.DEVICE_ERROR, lambda rig, joint: rig.errors.__setitem__(joint, OVERLOAD)),
     "motor_off": (Condition.MOTOR_OFF, lambda rig, joint: rig.health[joint].update(torque=False)),
 }
 
@@ -207,6 +210,31 @@ def test_while_torque_fades_an_arm_that_sinks_is_no_fault():
         rig.positions[0] -= 0.02
         rig.tick()
     assert Condition(int(rig.state["latched"])) == Condition.ORDER_OFF | Condition.RELEASED
+
+
+def test_a_motor_that_protects_itself_for_less_than_its_patience_or_for_its_supply_changes_nothing():
+    rig = rig_running()
+    for _ in range(6):
+        rig.errors[0] = OVERLOAD
+        rig.tick(12)
+        rig.errors[0] = 0
+        rig.tick()
+    rig.errors[1] = VOLTAGE
+    rig.tick(30)
+    assert (rig.loop.mode, rig.conditions) == ("running", Condition(0))
+
+
+def test_an_overload_that_only_switching_on_cures_does_not_keep_the_arm_from_being_armed():
+    rig = rig_running()
+    rig.errors[0] = OVERLOAD
+    rig.tick_until("stopped", limit=20)
+    rig.loop = rig.new_loop()
+    rig.tick_until("ready", limit=3)
+    rig.errors[0] = 0
+    rig.tick(30)
+    assert rig.loop.mode == "ready"
+    rig.errors[0] = HEAT
+    rig.tick_until("stopped", limit=20)
 
 
 def test_without_reflexes_nothing_is_judged_but_what_is_no_number():

@@ -40,6 +40,7 @@ TABLE = {
     "refused": ("stop", "never"),
     "released": ("let_go", "on_rearming"),
     "not_energised": ("hold", "by_itself"),
+    "device_error": ("stop", "on_rearming"),
 }
 CARE = ("wait", "hold", "stop", "let_go")
 NAMES = tuple(TABLE)

@@ -49,10 +49,13 @@ def test_the_defaults_judge_an_arm_in_rad_and_let_a_gripper_grasp(tmp_path):
         following_ns=100_000_000,
         contact_ns=250_000_000,
         contact_long_ns=3_000_000_000,
+        device_bits=0x2E,
+        device_ns=50_000_000,
         clear_ns=500_000_000,
     )
     assert all(getattr(gripper, name) == 0 for name in GRIPPER_OFF)
     assert gripper.load_limit == 0.5
+    assert gripper.device_bits == 0x06, "heat and encoder: it pushes, that is what it is for"
     assert gripper.frozen_travel == pytest.approx(0.03 * M_PER_RAD)
     assert gripper.contact_drag == pytest.approx(0.22 / M_PER_RAD)
     assert gripper.contact_inertia == pytest.approx(0.013 / M_PER_RAD)
@@ -63,6 +66,7 @@ def test_the_defaults_judge_an_arm_in_rad_and_let_a_gripper_grasp(tmp_path):
         "voltage_stop",
         "lag_s",
         "clear_ns",
+        "device_ns",
         "frozen_ns",
     }
     assert all(getattr(gripper, name) == getattr(elbow, name) for name in same)

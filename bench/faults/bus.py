@@ -18,7 +18,7 @@ SILENT_MS = 150.0
 NEXT_TICK_NS = 4_000_000
 LATE_S = 0.012
 ALL = slice(0, 6)
-OVERLOAD_BIT = 0x20
+OVERLOAD_BIT, VOLTAGE_BIT = 0x20, 0x01
 
 Change = Callable[[np.void], None]
 
@@ -134,8 +134,16 @@ FAULTS = [
     ),
     Fault(
         "error-bits",
-        "one servo reports an overload for 1 s",
+        "one servo says for 1 s that it protects itself from an overload",
         of_servo("error_bits", OVERLOAD_BIT),
+        Promise(("stopped",), react_ms=SILENT_MS, latched=True, recovery="a person"),
+        lasts_s=1.0,
+        quick=True,
+    ),
+    Fault(
+        "error-bit-voltage",
+        "one servo's error byte complains of its supply for 1 s, which measures well",
+        of_servo("error_bits", VOLTAGE_BIT),
         CARRIES_ON,
         lasts_s=1.0,
     ),

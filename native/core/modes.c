@@ -29,7 +29,8 @@
     ROW(HELD_LONG, "held_long", LET_GO, ON_REARMING)         \
     ROW(REFUSED, "refused", STOP, NEVER)                     \
     ROW(RELEASED, "released", LET_GO, ON_REARMING)           \
-    ROW(NOT_ENERGISED, "not_energised", HOLD, BY_ITSELF)
+    ROW(NOT_ENERGISED, "not_energised", HOLD, BY_ITSELF)     \
+    ROW(DEVICE_ERROR, "device_error", STOP, ON_REARMING)
 
 #define AS_ROW(bit, word, leads_to, clears) \
     [__builtin_ctz(SP_CONDITION_##bit)] = {word, SP_ANSWER_##leads_to, SP_CLEARS_##clears},

@@ -51,8 +51,9 @@ enum {
     SP_CONDITION_REFUSED = 1 << 23,       /* the bus refused a command as unusable: a defect of this program */
     SP_CONDITION_RELEASED = 1 << 24,      /* torque has faded to nothing */
     SP_CONDITION_NOT_ENERGISED = 1 << 25, /* the motors have not taken torque yet: nothing begins without it */
+    SP_CONDITION_DEVICE_ERROR = 1 << 26,  /* a motor says that it protects itself, by giving less torque or none */
 };
-#define SP_CONDITION_COUNT 26
+#define SP_CONDITION_COUNT 27
 
 typedef enum {
     SP_ANSWER_WAIT = 0,    /* does not arm */

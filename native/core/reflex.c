@@ -129,12 +129,23 @@ static void judge_health(sp_reflex *reflex, const sp_reflex_limits *limits, cons
               again_ns, limits->clear_ns, health->stamp_ns);
 }
 
+static void judge_device(sp_reflex *reflex, const sp_reflex_limits *limits, const sp_joint_sample *sample,
+                         int64_t tick_ns)
+{
+    if (!(sample->error & limits->device_bits))
+        reflex->device_since_ns = 0;
+    else if (!reflex->device_since_ns)
+        reflex->device_since_ns = tick_ns;
+    reflex->device = reflex->device_since_ns && tick_ns - reflex->device_since_ns >= limits->device_ns;
+}
+
 static void judge_sample(sp_reflex *reflex, const sp_reflex_limits *limits, const sp_joint_sample *sample,
                          int64_t tick_ns)
 {
     judge_following(reflex, limits, sample, tick_ns);
     judge_contact(reflex, limits, sample, tick_ns);
     judge_frozen(reflex, limits, sample, tick_ns);
+    judge_device(reflex, limits, sample, tick_ns);
     reflex->fresh_ns = tick_ns;
     reflex->position = sample->position;
     reflex->load = sample->load;
@@ -190,5 +201,5 @@ uint32_t sp_reflex_tick(sp_reflex *reflex, const sp_reflex_limits *limits, const
         judge_sample(reflex, limits, sample, tick_ns);
     return conditions | bits(&reflex->following, SP_CONDITION_FOLLOWING, SP_CONDITION_FOLLOWING_LOST) |
            bits(&reflex->contact, SP_CONDITION_CONTACT, SP_CONDITION_COLLISION) |
-           (reflex->frozen ? SP_CONDITION_FROZEN : 0);
+           (reflex->frozen ? SP_CONDITION_FROZEN : 0) | (reflex->device ? SP_CONDITION_DEVICE_ERROR : 0);
 }

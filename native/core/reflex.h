@@ -5,7 +5,7 @@
  *
  * Each reflex has two grades. The first holds: it is raised once its cause has lasted, and clears by itself after a
  * clean window, during which the cause has to stay below a margin under the threshold. The second stops; that it
- * stays is the loop's doing (modes.h). `frozen` has the second alone.
+ * stays is the loop's doing (modes.h). `frozen` and `device` have the second alone.
  *
  *   following  The command passes through the servo's own lag (first order) before it is compared: a fast motion is
  *              late by velocity times lag, and that is no fault.
@@ -21,6 +21,12 @@
  *   frozen     Position, velocity and load all the same while the lagged command moves on. A joint at rest says the
  *              same for ever, and so does one that pushes with all it has against something that does not give: that
  *              is a contact.
+ *   device     The motor's own error bits, those of `device_bits`, in every reply for `device_ns`. By then it has acted
+ *              already: it gives a part of its torque or none, and mostly goes on so until it is switched on anew. So
+ *              there is no first grade, which would wait for what does not come and go on with a joint that has let
+ *              go: it stops, and arming again switches the motors on anew. Judged only while they are on by us, or
+ *              what arming cures would keep the arm from being armed. What the supply does is not among these bits:
+ *              that has a measurement, below. Nor, for a gripper, are load and current: to push is what it is for.
  *   hot, low   Motors tell their temperature and voltage a few times a second: two readings in a row count, so that
  *              one that is garbled does not.
  *
@@ -57,6 +63,8 @@ typedef struct sp_reflex_limits {
     int64_t following_ns;    /* following counts when it lasts so long, in either grade */
     int64_t contact_ns;      /* contact_hold when it lasts so long */
     int64_t contact_long_ns; /* contact_hold that lasts so long is of the second grade; 0: never */
+    int64_t device_bits;     /* error bits by which the motor says that it protects itself; 0: not judged */
+    int64_t device_ns;       /* they count when they last so long */
     int64_t clear_ns;        /* the first grade clears after so long without its cause */
 } sp_reflex_limits;
 
@@ -83,6 +91,8 @@ typedef struct sp_reflex {
     int64_t fresh_ns;  /* the last with a fresh sample */
     int64_t health_ns; /* stamp of the last reading */
     uint32_t frozen;
+    int64_t device_since_ns; /* since when the motor says that it protects itself; 0: it does not */
+    uint32_t device;
 } sp_reflex;
 
 /* Forgets the past: the joint begins now. */
@@ -90,7 +100,7 @@ void sp_reflex_begin(sp_reflex *reflex);
 
 /* One joint, one tick, at `tick_ns` > 0, which rises. `commanded`: what was written last. `health` may be NULL; one
  * whose stamp is 0 was never read, and a value of 0 in it is not known: neither is judged. `energised`: whether the
- * motor is switched on by us; while it is not, following, contact and frozen are not judged and begin anew.
+ * motor is switched on by us; while it is not, following, contact, frozen and device are not judged and begin anew.
  * Returns SP_CONDITION_* bits. */
 uint32_t sp_reflex_tick(sp_reflex *reflex, const sp_reflex_limits *limits, const sp_joint_sample *sample,
                         const sp_joint_health *health, const sp_limiter *commanded, int64_t tick_ns, int energised);

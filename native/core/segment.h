@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define SP_SEGMENT_MAGIC 0x314c4e4950530aULL
-#define SP_SEGMENT_VERSION 4
+#define SP_SEGMENT_VERSION 5
 #define SP_SEGMENT_PARTS 8
 
 typedef struct sp_segment {

@@ -169,6 +169,13 @@ class ReflexSettings(Section):
         description="how far the command moves before that counts, in rad of the motor's shaft; 0.03 is 20 counts"
         " of an STS3215, more than friction holds back",
     )
+    device_error_ms: int = Field(
+        default=50,
+        ge=0,
+        le=10_000,
+        description="how long a motor must say that it protects itself (overload, current, heat, encoder) until the"
+        " arm stops, in ms; 50 is a dozen replies. A gripper's overload and current do not count, 0 is off",
+    )
     clear_ms: int = Field(
         default=500,
         ge=0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import tau
 
+from spinal.native.feetech_bus import PROTECTS, PUSHES
 from spinal.native.loop import ReflexLimits
 from spinal.runtime.config.joints import GripperJoint, Joint
 from spinal.runtime.config.reflexes import GRIPPER_OFF, ReflexSettings
@@ -44,5 +45,12 @@ def reflex_limits(settings: ReflexSettings, joint: Joint) -> ReflexLimits:
         following_ns=settings.following_ms * MS,
         contact_ns=settings.contact_ms * MS,
         contact_long_ns=settings.contact_long_ms * MS,
+        device_bits=_device_bits(joint) if settings.device_error_ms else 0,
+        device_ns=settings.device_error_ms * MS,
         clear_ns=settings.clear_ms * MS,
     )
+
+
+def _device_bits(joint: Joint) -> int:
+    """Error bits that stop the arm. The supply's is not among them: its voltage is measured, and judged as that."""
+    return PROTECTS & ~PUSHES if isinstance(joint, GripperJoint) else PROTECTS
