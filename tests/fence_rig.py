@@ -161,12 +161,13 @@ class Limits(ctypes.Structure):
 
 @dataclass
 class Run:
-    """Of each tick: positions, velocities, accelerations [tick, joint], and the fence's bits [tick]."""
+    """Of each tick: positions, velocities, accelerations [tick, joint]; the fence's bits, and what is to be left [tick]."""
 
     position: np.ndarray
     velocity: np.ndarray
     acceleration: np.ndarray
     bits: np.ndarray
+    to_leave: np.ndarray
 
     def jerk(self, dt_s=DT_S):
         return np.diff(self.acceleration, axis=0, prepend=0) / dt_s
@@ -178,24 +179,48 @@ class Driver:
     def __init__(self, folder):
         sources = [
             str(CORE / f"{name}.c")
-            for name in ("fence", "fence_pose", "sweep", "kinematics", "distance", "limiter")
+            for name in ("fence", "fence_leave", "fence_pose", "sweep", "kinematics", "distance", "limiter")
         ]
         self._library = ctypes.CDLL(str(build("fenced_arm.c", folder, *sources, "-lm")))
 
-    def run(self, description, start, requests, orders=None, limits=LIMITS, emergency=EMERGENCY, dt_s=DT_S):
-        """``requests``: [tick, joint, 3] of position, velocity, acceleration; ``orders``: [tick], RUN if None."""
+    def run(
+        self,
+        description,
+        start,
+        requests,
+        orders=None,
+        limits=LIMITS,
+        emergency=EMERGENCY,
+        dt_s=DT_S,
+        leaves=False,
+    ):
+        """``requests``: [tick, joint, 3] of position, velocity, acceleration; ``orders``: [tick], RUN if None.
+
+        ``leaves``: what it begins in touch with it may leave by whatever way.
+        """
         ticks, joints = requests.shape[:2]
         fence = Fence(description, joints)
         requests = np.ascontiguousarray(requests, np.float64)
         start = np.ascontiguousarray(start, np.float64)
         orders = np.zeros(ticks, np.int32) if orders is None else np.ascontiguousarray(orders, np.int32)
-        states, bits = np.empty((ticks, joints, 3)), np.empty(ticks, np.uint32)
+        states, bits, to_leave = (
+            np.empty((ticks, joints, 3)),
+            np.empty(ticks, np.uint32),
+            np.empty(ticks, np.int32),
+        )
         rows = [(Limits * joints)(*[Limits(*row)] * joints) for row in (limits, emergency)]
         arrays = [ctypes.c_void_p(array.ctypes.data) for array in (orders, requests, start, states, bits)]
         self._library.follow(
-            ctypes.c_void_p(fence.address), joints, *rows, ctypes.c_double(dt_s), ticks, *arrays
+            ctypes.c_void_p(fence.address),
+            joints,
+            *rows,
+            ctypes.c_double(dt_s),
+            ticks,
+            *arrays,
+            int(leaves),
+            ctypes.c_void_p(to_leave.ctypes.data),
         )
-        return Run(states[..., 0], states[..., 1], states[..., 2], bits)
+        return Run(states[..., 0], states[..., 1], states[..., 2], bits, to_leave)
 
 
 def restless(rng, ticks, joints, start, dt_s=DT_S):

@@ -4,15 +4,24 @@ No deeper than a centimetre; from then on the fence is whole.
 """
 
 import numpy as np
-from fence_rig import clearance, planar
+import pytest
+from fence_rig import Driver, clearance, planar, random_arm, restless
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from memory_rig import MemoryRig
 
-from spinal.native.fence import Fence
+from spinal.native.fence import Capsule, Fence, Link
 
 FLOOR = planar(workspace=((-1, -0.1, -1), (1, 1, 1)))
 """The flat arm above a floor at y = -0.1 m; links 0.2 m long and 2 cm thick, and 5 mm of margin."""
 SUNK = (-0.45, 0.3, 0.01)
 LEAVE_M, EASE = 0.01, 0.2
+LEFT_M, ROUNDING_M = 0.0005, 2e-9
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    return Driver(tmp_path_factory.mktemp("fence"))
 
 
 def rig(position, description=FLOOR):
@@ -78,3 +87,65 @@ def test_what_has_been_left_is_a_wall_again():
     assert clear.min() >= 0
     assert robot.seen[-1]["joints"]["limited"][0] & 1024
     assert robot.loop.mode == "running"
+
+
+def test_without_a_speed_for_easing_an_arm_in_touch_is_not_slowed():
+    robot = MemoryRig(position=SUNK, fence=Fence(FLOOR, 3), ease_speed=0.0)
+    robot.ready()
+    led(robot, (0.1, 0.0), 5)
+    assert robot.state["speed_scale"] == 1.0
+
+
+# ---- against an oracle: every barrier by itself ----
+
+FAR_M = 1e3
+BASE = Capsule(0, (0, 0, 0), (0.05, 0, 0), 0.03)
+"""A part of the stand: it moves by no joint, and so is no barrier to itself, but to the rest of the arm."""
+
+
+def barriers(description):
+    """The description, once with each of its barriers alone."""
+    nothing = description._replace(workspace=None, boxes=[], pairs=[])
+    for pair in description.pairs:
+        yield nothing._replace(pairs=[pair])
+    for capsule in description.capsules:
+        alone = nothing._replace(capsules=[capsule])
+        for box in description.boxes:
+            yield alone._replace(boxes=[box])
+        for side in range(6 if description.workspace else 0):
+            walls = np.array([[-FAR_M] * 3, [FAR_M] * 3])
+            walls[side // 3, side % 3] = description.workspace[side // 3][side % 3]
+            yield alone._replace(workspace=tuple(map(tuple, walls)))
+
+
+def arm_in_touch(rng, joints):
+    """A random arm on a stand of its own, at a pose that touches some of what is around it."""
+    description, start = random_arm(rng, joints)
+    stand = Link(-1, -1, (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1), (0, 0, 1))
+    links = [stand, *(link._replace(parent=link.parent + 1) for link in description.links)]
+    capsules = [BASE, *(capsule._replace(link=capsule.link + 1) for capsule in description.capsules)]
+    pairs = [(a + 1, b + 1) for a, b in description.pairs] + [(0, k + 1) for k in range(1, joints)]
+    moved = start + rng.uniform(-0.6, 0.6, joints)
+    return description._replace(links=links, capsules=capsules, pairs=pairs), moved
+
+
+@given(seed=st.integers(0, 2**32 - 1), joints=st.integers(1, 4))
+@settings(max_examples=25, deadline=None)
+def test_each_barrier_is_left_once_and_no_deeper_than_a_centimetre_on_the_way(driver, seed, joints):
+    rng = np.random.default_rng(seed)
+    description, start = arm_in_touch(rng, joints)
+    requests, orders = restless(rng, 300, joints, start)
+    run = driver.run(description, start, requests, 0 * orders, leaves=True)
+    poses = np.vstack([start, run.position])
+    to_leave = np.zeros(len(poses), int)
+    for alone in barriers(description):
+        clear = clearance(alone, poses)
+        if not np.isfinite(clear).all():
+            continue
+        touching = clear < LEFT_M
+        left = len(poses) if touching.all() else int(np.argmin(touching))
+        to_leave[:left] += 1
+        reached = np.minimum(np.maximum.accumulate(clear), 0)
+        assert (clear[1:left] >= reached[: left - 1][: len(clear[1:left])] - LEAVE_M - ROUNDING_M).all()
+        assert (clear[left:] >= -ROUNDING_M).all()
+    assert (np.abs(run.to_leave - to_leave[1:]) == 0).all()

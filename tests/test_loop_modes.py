@@ -469,27 +469,6 @@ def test_a_plan_that_disagrees_with_the_bus_is_refused():
         SteppedRig(limits=(ARM, ARM))
 
 
-def test_a_joint_that_was_unplugged_begins_where_it_stands():
-    rig = SteppedRig().running(steps=100, swing=0.6)
-    rig.tick(40)
-    rig.emulator.set_faults(0, unplugged=1)
-    rig.tick(60)
-    assert rig.loop.mode == "holding"
-    missed = rig.seen[-1]["joints"]["applied"][0] - rig.seen[-1]["joints"]["measured"][0]
-    assert abs(missed) > 0.02, "the arm has braked on without it"
-    heard = rig.emulator.reference(0).position_counts
-    rig.order(layout.ORDER_HOLD)
-    rig.emulator.set_faults(0, unplugged=0)
-    for _ in range(20):
-        rig.tick()
-        assert abs(rig.emulator.reference(0).position_counts - heard) < 3, "it does not leap after the others"
-    assert rig.loop.mode == "holding"
-    rig.order(layout.ORDER_RUN)
-    rig.publish(rig.path_from(rig.next_ns))
-    rig.tick(5)
-    assert rig.loop.mode == "running"
-
-
 def test_whoever_owns_the_loop_may_bring_it_to_rest_for_good():
     rig = SteppedRig().running(steps=100)
     rig.tick(10)

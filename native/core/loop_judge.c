@@ -23,7 +23,7 @@ void sp_loop_arm(sp_loop *loop)
                     fabs(loop->samples[i].velocity) <= config->arming_speed * limits[i].velocity;
         if (loop->samples[i].stamp_ns == 0 || !still || !isfinite(position) ||
             outside > ARMING_SHARE * (limits[i].position_max - limits[i].position_min)) {
-            loop->culprit = loop->culprit < 0 ? i : loop->culprit;
+            loop->culprit = i;
             return;
         }
     }
@@ -96,7 +96,7 @@ static void welcome_back(sp_loop *loop, int i)
 {
     const sp_limits *limits = &loop->config.limits[i];
     const sp_joint_sample *sample = &loop->samples[i];
-    int stands = loop->mode == SP_MODE_HOLDING || loop->mode == SP_MODE_STOPPED || loop->mode == SP_MODE_READY;
+    int stands = loop->mode == SP_MODE_HOLDING || loop->mode == SP_MODE_STOPPED;
     if (!sample->fresh || !stands || !sp_loop_at_rest(loop) || !isfinite(sample->position) ||
         !(fabs(sample->velocity) <= SETTLED_SHARE * limits->velocity))
         return;
