@@ -20,6 +20,7 @@ cdef extern from "bus.h" nogil:
         uint64_t missing_replies
         uint64_t bad_packets
         uint64_t failed_writes
+        uint64_t torque_repeats
     ctypedef struct sp_limiter:
         double position
     ctypedef struct sp_joint_sample:

@@ -120,6 +120,7 @@ class LoopCounts(TypedDict):
     missing_replies: int
     bad_packets: int
     failed_writes: int
+    torque_repeats: int
     seam: Seam
     jerk_square_sum: float
     jerk_count: int

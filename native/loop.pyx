@@ -367,6 +367,7 @@ cdef class LoopStats:
             "missing_replies": s.bus.missing_replies,
             "bad_packets": s.bus.bad_packets,
             "failed_writes": s.bus.failed_writes,
+            "torque_repeats": s.bus.torque_repeats,
             "seam": {"position": s.seam_position, "velocity": s.seam_velocity, "acceleration": s.seam_acceleration},
             "jerk_square_sum": s.jerk_square_sum,
             "jerk_count": s.jerk_count,

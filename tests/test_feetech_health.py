@@ -140,7 +140,7 @@ def test_each_so_many_th_cycle_asks_one_motor(every):
 @pytest.mark.parametrize("fault", ["drop_replies", "corrupt_replies"])
 def test_a_reading_that_is_lost_is_missed_and_asked_again_in_its_turn(fault, every):
     rig = HealthRig(every)
-    rig.tick(2 * TURN * every)
+    rig.tick((2 * TURN + JOINTS) * every)  # the first readings are of settings alone
     missed, before = rig.bus.health_missed, rig.bus.health[1]["stamp_ns"]
     others = [rig.bus.health[index]["stamp_ns"] for index in (0, 2)]
     rig.emulator.set_faults(1, **{fault: 1000})

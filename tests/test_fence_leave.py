@@ -89,6 +89,17 @@ def test_what_has_been_left_is_a_wall_again():
     assert robot.loop.mode == "running"
 
 
+def test_a_part_that_no_joint_moves_is_nothing_to_leave():
+    stand = FLOOR.links[0]._replace(joint=-1)
+    capsules = [FLOOR.capsules[0], Capsule(0, (0, -0.3, 0), (0, -0.3, 0), 0.02)]
+    below = FLOOR._replace(
+        links=[stand, FLOOR.links[0]], capsules=[capsules[0]._replace(link=1), capsules[1]]
+    )
+    robot = rig((0.0, 0.3, 0.01), below)
+    led(robot, (0.2, 0.0), 5)
+    assert robot.state["speed_scale"] == 1.0
+
+
 def test_without_a_speed_for_easing_an_arm_in_touch_is_not_slowed():
     robot = MemoryRig(position=SUNK, fence=Fence(FLOOR, 3), ease_speed=0.0)
     robot.ready()

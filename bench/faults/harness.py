@@ -74,6 +74,7 @@ COUNTERS = (
     "missing_replies",
     "bad_packets",
     "failed_writes",
+    "torque_repeats",
     "starved_ticks",
     "skipped_slots",
 )

@@ -37,6 +37,7 @@ typedef struct sp_bus_counts {
     uint64_t missing_replies;
     uint64_t bad_packets;
     uint64_t failed_writes;
+    uint64_t torque_repeats; /* motors that had not heard that they are switched on, and were told again */
 } sp_bus_counts;
 
 typedef struct sp_bus {

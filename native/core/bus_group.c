@@ -28,6 +28,7 @@ static void add_counts(sp_bus_group *group)
         sum.missing_replies += one->missing_replies;
         sum.bad_packets += one->bad_packets;
         sum.failed_writes += one->failed_writes;
+        sum.torque_repeats += one->torque_repeats;
     }
     group->counts = sum;
 }

@@ -10,6 +10,9 @@ enum { READ_BYTES = 6, REPLY_BYTES = SP_FEETECH_OVERHEAD + READ_BYTES, BITS_PER_
 /* Goals, torque limits and enabling in one write: no more than three frames. */
 enum { WRITE_CAPACITY = 3 * SP_FEETECH_MAX_FRAME };
 
+/* 3 degrees: what a joint sinks in some ms without torque. */
+#define NEAR_COUNTS 34.0
+
 int sp_feetech_bus_init(sp_feetech_bus *bus, const sp_feetech_joint *joints, int count, int baud,
                         int health_every, sp_transport wire, sp_clock clock)
 {
@@ -55,11 +58,12 @@ static int joint_of(const sp_feetech_bus *bus, uint8_t id)
 }
 
 static void decode(const sp_feetech_joint *joint, const sp_feetech_packet *packet, int64_t stamp_ns,
-                   sp_joint_sample *sample)
+                   sp_joint_sample *sample, double *read_count)
 {
     int count = sp_feetech_decode(sp_feetech_get16(packet->params), SP_FEETECH_SIGN_POSITION);
     int speed = sp_feetech_decode(sp_feetech_get16(packet->params + 2), SP_FEETECH_SIGN_POSITION);
     int load = sp_feetech_decode(sp_feetech_get16(packet->params + 4), SP_FEETECH_SIGN_LOAD);
+    *read_count = count;
     sample->position = (count - joint->zero_count) * joint->unit_per_count;
     sample->velocity = speed * joint->unit_per_count;
     sample->load = copysign(load * 1e-3, load * joint->unit_per_count);
@@ -86,7 +90,8 @@ static size_t take_replies(sp_feetech_bus *bus, size_t have, sp_joint_sample *sa
         }
         /* The servo sampled between the end of the request and the end of its reply. */
         int64_t now_ns = bus->clock.now_ns(bus->clock.context);
-        decode(&bus->joints[i], &packet, bus->sent_ns + (now_ns - bus->sent_ns) / 2, &samples[i]);
+        decode(&bus->joints[i], &packet, bus->sent_ns + (now_ns - bus->sent_ns) / 2, &samples[i],
+               &bus->read_count[i]);
         (*answered)++;
     }
     memmove(bus->replies, bus->replies + used, have - used);
@@ -157,23 +162,46 @@ static int read_joints(void *context, sp_joint_sample *samples, int64_t deadline
     return failure < 0 ? failure : answered;
 }
 
-/* The frames that switch torque: limits first, so that no motor comes on with more than it was given. */
-static size_t torque_frames(const sp_feetech_bus *bus, uint8_t *frames, size_t capacity)
+/* The frames that switch torque of `count` motors from `first` on: limits first, so that no motor comes on with more
+ * than it was given. */
+static size_t torque_frames(const sp_feetech_bus *bus, int first, int count, int enables_too, uint8_t *frames,
+                            size_t capacity)
 {
     const sp_feetech_health *health = &bus->health;
     uint8_t limits[SP_FEETECH_TORQUE_LIMIT_WIDTH * SP_FEETECH_BUS_SERVOS], enables[SP_FEETECH_BUS_SERVOS];
-    for (int i = 0; i < bus->count; i++) {
-        sp_feetech_put16(limits + SP_FEETECH_TORQUE_LIMIT_WIDTH * i, health->limits[i]);
+    for (int i = 0; i < count; i++) {
+        sp_feetech_put16(limits + SP_FEETECH_TORQUE_LIMIT_WIDTH * i, health->limits[first + i]);
         enables[i] = (uint8_t)health->on;
     }
     size_t size = 0;
     if (health->on)
-        size = sp_feetech_sync_write(frames, capacity, bus->ids, (size_t)bus->count, SP_FEETECH_TORQUE_LIMIT,
+        size = sp_feetech_sync_write(frames, capacity, bus->ids + first, (size_t)count, SP_FEETECH_TORQUE_LIMIT,
                                      SP_FEETECH_TORQUE_LIMIT_WIDTH, limits);
-    if (!health->on || !bus->enabled)
-        size += sp_feetech_sync_write(frames + size, capacity - size, bus->ids, (size_t)bus->count, SP_FEETECH_TORQUE,
-                                      SP_FEETECH_TORQUE_WIDTH, enables);
+    if (enables_too)
+        size += sp_feetech_sync_write(frames + size, capacity - size, bus->ids + first, (size_t)count,
+                                      SP_FEETECH_TORQUE, SP_FEETECH_TORQUE_WIDTH, enables);
     return size;
+}
+
+static size_t all_torque_frames(const sp_feetech_bus *bus, uint8_t *frames, size_t capacity)
+{
+    return torque_frames(bus, 0, bus->count, !bus->health.on || !bus->enabled, frames, capacity);
+}
+
+/* To the one motor that did not hear that it is on. One that is away from its goal by now would leap: it stays off, and
+ * health says so. */
+static size_t repeated_frames(sp_feetech_bus *bus, uint8_t *frames, size_t capacity)
+{
+    sp_feetech_health *health = &bus->health;
+    int i = health->unheard;
+    if (fabs(bus->away[i]) > NEAR_COUNTS) {
+        sp_feetech_health_give_up(health);
+        return 0;
+    }
+    health->unheard = -1;
+    health->repeats++;
+    bus->counts.torque_repeats++;
+    return torque_frames(bus, i, 1, 1, frames, capacity);
 }
 
 static void torque_sent(sp_feetech_bus *bus)
@@ -195,7 +223,7 @@ static int switch_torque(void *context, double share)
     if (bus->health.asked >= 0) /* a servo is speaking: behind the next goals, in place of a question */
         return 0;
     uint8_t frames[WRITE_CAPACITY];
-    int failure = bus->wire.write(bus->wire.context, frames, torque_frames(bus, frames, sizeof frames));
+    int failure = bus->wire.write(bus->wire.context, frames, all_torque_frames(bus, frames, sizeof frames));
     if (failure) /* and again behind the next goals */
         bus->counts.failed_writes++;
     else
@@ -215,6 +243,7 @@ static int write_joints(void *context, const sp_limiter *commanded)
             return -EINVAL;
         }
         count = fmin(fmax(count, joint->count_min), joint->count_max);
+        bus->away[i] = count - bus->read_count[i];
         sp_feetech_put16(goals + SP_FEETECH_GOAL_WIDTH * i,
                          sp_feetech_encode((int32_t)lround(count), SP_FEETECH_SIGN_POSITION));
     }
@@ -222,7 +251,9 @@ static int write_joints(void *context, const sp_limiter *commanded)
                                         SP_FEETECH_GOAL_WIDTH, goals);
     size_t asks = 0;
     if (bus->torque_due)
-        size += torque_frames(bus, frames + size, sizeof frames - size);
+        size += all_torque_frames(bus, frames + size, sizeof frames - size);
+    else if (bus->health.unheard >= 0)
+        size += repeated_frames(bus, frames + size, sizeof frames - size);
     else
         asks = sp_feetech_health_request(&bus->health, frames + size, sizeof frames - size);
     size += asks;

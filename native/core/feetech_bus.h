@@ -3,7 +3,8 @@
  *
  * Why native: it runs inside the tick. A reply that is lost costs its joint one sample and the others
  * nothing; the cycle never waits past the deadline that it is given. Torque is switched by sync writes, which nobody
- * acknowledges: what became of them is what health says.
+ * acknowledges: what became of them is what health says. A motor that did not hear that it is switched on is told
+ * again, alone, and only while it stands at its goal: else it would leap there.
  *
  * Thread contract: the tick's thread alone, once the loop runs.
  */
@@ -38,6 +39,8 @@ typedef struct sp_feetech_bus {
     int torque_due;  /* its frames are still to be sent, behind the next goals */
     int switched;    /* torque was given at least once */
     int enabled;     /* motors were told to be on */
+    double away[SP_FEETECH_BUS_SERVOS]; /* counts from where a joint was read last to its goal */
+    double read_count[SP_FEETECH_BUS_SERVOS];
     int asked;       /* 0, or -errno of the last request */
     int64_t sent_ns; /* when its last byte is through */
     size_t request_size;

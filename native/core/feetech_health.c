@@ -21,7 +21,7 @@ void sp_feetech_health_init(sp_feetech_health *health, const uint8_t *ids, int c
     memset(health, 0, sizeof *health);
     health->count = count;
     health->every = every;
-    health->asked = -1;
+    health->asked = health->unheard = -1;
     memcpy(health->ids, ids, (size_t)count);
 }
 
@@ -36,7 +36,9 @@ size_t sp_feetech_health_request(sp_feetech_health *health, uint8_t *buffer, siz
         return 0;
     int turn = health->turn;
     health->cycle = 0;
-    health->turn = (turn + 1) % (SP_FEETECH_HEALTH_BLOCKS * health->count);
+    health->turn = (turn + (health->first_pass > 0 ? SP_FEETECH_HEALTH_BLOCKS : 1)) %
+                   (SP_FEETECH_HEALTH_BLOCKS * health->count);
+    health->first_pass -= health->first_pass > 0;
     health->asked = turn;
     health->void_settings = 0;
     return sp_feetech_read(buffer, capacity, health->ids[joint_of(health, turn)],
@@ -51,12 +53,21 @@ void sp_feetech_health_sent(sp_feetech_health *health, int64_t sent_ns, int64_t 
     health->through_ns = sent_ns + bytes * byte_ns + ANSWER_GAP_NS;
 }
 
-static void take_settings(sp_feetech_health *health, int i, const uint8_t *registers)
+/* Returns whether it counts: of a motor that is to be told again it does not. */
+static int take_settings(sp_feetech_health *health, int i, const uint8_t *registers)
 {
     int enabled = registers[0] == 1; /* of register 40 on */
     uint16_t limit = sp_feetech_get16(registers + SP_FEETECH_TORQUE_LIMIT - SP_FEETECH_TORQUE);
-    health->joints[i].torque = health->on && enabled && limit == health->limits[i];
+    int obeys = health->on && enabled && limit == health->limits[i];
     health->disobeyed |= enabled && !health->on;
+    health->heard[i] |= obeys;
+    if (health->on && !health->heard[i] && health->repeats < SP_FEETECH_TORQUE_REPEATS) {
+        health->unheard = i;
+        health->turn = SP_FEETECH_HEALTH_BLOCKS * i + SETTINGS; /* and asked again next */
+        return 0;
+    }
+    health->joints[i].torque = obeys;
+    return 1;
 }
 
 static void take_measured(sp_joint_health *joint, const uint8_t *registers)
@@ -74,11 +85,9 @@ bool sp_feetech_health_take(sp_feetech_health *health, const sp_feetech_packet *
     if (packet->id != health->ids[i] || packet->count != blocks[block].width)
         return false;
     health->asked = -1;
-    if (block == SETTINGS && health->void_settings)
+    if (block == SETTINGS && (health->void_settings || !take_settings(health, i, packet->params)))
         return true;
-    if (block == SETTINGS)
-        take_settings(health, i, packet->params);
-    else
+    if (block == MEASURED)
         take_measured(&health->joints[i], packet->params);
     int64_t *stamps_ns = health->stamps_ns[i];
     stamps_ns[block] = health->asked_ns;
@@ -92,8 +101,20 @@ void sp_feetech_health_miss(sp_feetech_health *health)
     health->missed++;
 }
 
+void sp_feetech_health_give_up(sp_feetech_health *health)
+{
+    health->unheard = -1;
+    health->repeats = SP_FEETECH_TORQUE_REPEATS;
+}
+
 void sp_feetech_health_expect(sp_feetech_health *health, int on, const uint16_t *limits)
 {
+    if (on && !health->on) {
+        memset(health->heard, 0, sizeof health->heard);
+        health->repeats = health->turn = 0;
+        health->first_pass = health->count;
+    }
+    health->unheard = -1;
     health->on = on;
     health->void_settings = 1;
     memcpy(health->limits, limits, sizeof *limits * (size_t)health->count);

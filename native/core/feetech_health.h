@@ -20,6 +20,7 @@
 /* The longer of the two readings, on the wire: a request, and a reply of ten registers. */
 #define SP_FEETECH_HEALTH_REQUEST (SP_FEETECH_OVERHEAD + 2)
 #define SP_FEETECH_HEALTH_PARAMS 10
+#define SP_FEETECH_TORQUE_REPEATS 3
 
 typedef struct sp_feetech_health {
     int count;
@@ -35,6 +36,12 @@ typedef struct sp_feetech_health {
     uint8_t ids[SP_FEETECH_BUS_SERVOS];
     int64_t stamps_ns[SP_FEETECH_BUS_SERVOS][SP_FEETECH_HEALTH_BLOCKS];
     int disobeyed; /* a motor is on that was switched off */
+    /* Of switching on: nobody acknowledges it, so motors are asked for their settings first, one after the other, and
+     * one that did not hear is told again, up to so often. Not one that had heard: that has lost its power since. */
+    int first_pass; /* settings that are still to be asked for before anything else */
+    int unheard;    /* the motor that is to be told again; -1: none */
+    int repeats;
+    uint8_t heard[SP_FEETECH_BUS_SERVOS]; /* 1: it said that it is on */
     uint64_t missed;
     sp_joint_health joints[SP_FEETECH_BUS_SERVOS];
 } sp_feetech_health;
@@ -48,6 +55,8 @@ void sp_feetech_health_sent(sp_feetech_health *health, int64_t sent_ns, int64_t 
 bool sp_feetech_health_take(sp_feetech_health *health, const sp_feetech_packet *packet);
 /* It did not come. */
 void sp_feetech_health_miss(sp_feetech_health *health);
+/* The motor that did not hear that it is on is not told again: its next word counts as it is. */
+void sp_feetech_health_give_up(sp_feetech_health *health);
 /* Motors are about to be told other settings: what is under way no longer tells of them. */
 void sp_feetech_health_expect(sp_feetech_health *health, int on, const uint16_t *limits);
 
