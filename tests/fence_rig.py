@@ -161,7 +161,7 @@ class Limits(ctypes.Structure):
 
 @dataclass
 class Run:
-    """Of each tick: positions, velocities, accelerations [tick, joint]; the fence's bits, and what is to be left [tick]."""
+    """Of each tick: positions, velocities, accelerations [tick, joint]; bits, and what is to be left [tick]."""
 
     position: np.ndarray
     velocity: np.ndarray

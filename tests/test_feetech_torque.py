@@ -1,8 +1,8 @@
-"""Switching on, when the frame for it is lost on the line: a motor that did not hear is told again, alone, and soon."""
+"""Switching on, when its frame is lost on the line: a motor that did not hear is told again, alone, and soon."""
 
 import pytest
 from loop_rig import DT_NS, JOINTS
-from test_feetech_health import LIMIT, TURN, HealthRig
+from test_feetech_health import TURN, HealthRig
 
 from spinal.native import layout
 from spinal.native.layout import Condition

@@ -1,4 +1,4 @@
-"""A joint that was silent for too long: whether its command begins anew where it stands, or it has heard everything."""
+"""A joint that was silent for too long: its command begins anew where it stands, or it has heard everything."""
 
 import math
 
