@@ -107,6 +107,41 @@ def test_without_a_speed_for_easing_an_arm_in_touch_is_not_slowed():
     assert robot.state["speed_scale"] == 1.0
 
 
+def led_down_up_down(driver, start, low, high):
+    """One link above a floor, told to go down to ``low`` rad, up to ``high``, and down again."""
+    floor = planar(workspace=((-1, -0.1, -1), (1, 1, 1)), links=1)
+    requests = np.zeros((600, 1, 3))
+    requests[:, 0, 0] = np.repeat([low, high, low], 200)
+    run = driver.run(floor, (start,), requests, leaves=True)
+    return clearance(floor, np.vstack([[[start]], run.position])), run.to_leave
+
+
+def angle_at(clear_m):
+    """Of the link whose end is clear of the floor by so much."""
+    return -np.arcsin((0.1 - 0.02 - 0.005 - clear_m) / 0.2)
+
+
+@pytest.mark.parametrize("began_m", [-0.012, -0.001, 0.0, 0.0004])
+def test_a_barrier_is_left_bit_by_bit(driver, began_m):
+    """What has been left of it is not given back."""
+    higher_m = 0.4 * min(began_m, 0) + 0.0004
+    clear, to_leave = led_down_up_down(driver, angle_at(began_m), angle_at(-0.06), angle_at(higher_m))
+    assert clear[0] == pytest.approx(began_m)
+    down, up, again = clear[:200], clear[200:400], clear[400:]
+    assert min(began_m, 0) - LEAVE_M - ROUNDING_M <= down.min() < min(began_m, 0) - LEAVE_M + 0.0002
+    assert up.max() == pytest.approx(higher_m, abs=1e-6)
+    deepest = min(max(began_m, higher_m), 0) - LEAVE_M
+    assert deepest - ROUNDING_M <= again.min() < deepest + 0.0002
+    assert (to_leave == 1).all()
+
+
+def test_the_very_first_barrier_is_one(driver):
+    """The link's own root is nearer to the low side along x than the margin allows, and stays so."""
+    narrow = planar(workspace=((-0.02, -1, -1), (1, 1, 1)), links=1)
+    run = driver.run(narrow, (0.0,), np.zeros((3, 1, 3)), leaves=True)
+    assert run.to_leave.tolist() == [1, 1, 1]
+
+
 # ---- against an oracle: every barrier by itself ----
 
 FAR_M = 1e3
@@ -134,8 +169,8 @@ def arm_in_touch(rng, joints):
     description, start = random_arm(rng, joints)
     stand = Link(-1, -1, (0, 0, 0), (1, 0, 0, 0, 1, 0, 0, 0, 1), (0, 0, 1))
     links = [stand, *(link._replace(parent=link.parent + 1) for link in description.links)]
-    capsules = [BASE, *(capsule._replace(link=capsule.link + 1) for capsule in description.capsules)]
-    pairs = [(a + 1, b + 1) for a, b in description.pairs] + [(0, k + 1) for k in range(1, joints)]
+    capsules = [*(capsule._replace(link=capsule.link + 1) for capsule in description.capsules), BASE]
+    pairs = [*description.pairs, *((joints, k) for k in range(1, joints))]
     moved = start + rng.uniform(-0.6, 0.6, joints)
     return description._replace(links=links, capsules=capsules, pairs=pairs), moved
 

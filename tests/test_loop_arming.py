@@ -103,6 +103,13 @@ def test_a_joint_that_moves_is_not_armed(share, armed):
     assert rig.loop.mode == "ready"
 
 
+def test_without_an_arming_speed_whatever_moves_is_armed():
+    rig = MemoryRig(arming_speed=0.0)
+    rig.velocities[1] = ARM[2]
+    rig.tick()
+    assert rig.loop.mode == "ready"
+
+
 def test_a_gripper_that_moves_is_armed():
     rig = MemoryRig(arming_speed=0.05)
     rig.velocities[2] = 1.0
