@@ -12,6 +12,7 @@ from spinal.drivers.sim.cartpick import TIME_LIMIT_NS, CartpickWorld, Outcome, S
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.lockstep import LockStep
+from spinal.runtime.policy.beside import load_detector, load_residual
 from spinal.runtime.policy.delay import DelayMeter
 from spinal.runtime.policy.loaded import load
 from spinal.runtime.policy.step import PolicyStep
@@ -66,6 +67,8 @@ class Rollout:
         self._policy = policy
         self._period_ns = robot.policy.period_ns
         self._answer_ns = max(inference_ns, added_delay_ns)
+        self.residual = load_residual(robot, timed=False)
+        self.detector = load_detector(robot, timed=False)
 
     def begin(self, seed: int, start: Start = "home") -> None:
         """Puts world, sensor and robot at the start of an episode."""
@@ -74,6 +77,10 @@ class Rollout:
         self._next_ns = self.robot.now_ns + int(rng.integers(*PHASE_NS))
         self._delay = DelayMeter(self._answer_ns)
         self._policy.restart(seed)
+        for beside in (self.residual, self.detector):
+            if beside is not None:
+                beside.restart(seed)
+        self._correct_ns, self._base_delay_ns = self._next_ns, self._answer_ns
         self.bad_answers = 0
         self.complaint: str | None = None
         """Why the newest observation was not answered; None when it was."""
@@ -91,8 +98,13 @@ class Rollout:
             state = self.robot.state()
             if state.trajectory_id:
                 self._delay.saw(state.observation_stamp_ns, state.in_force_ns)
+        next_ns = now_ns + max(self._answer_ns, self._period_ns)
+        if observation is not None:
             self._answer(observation, delay_ns)
-        self._next_ns += max(self._answer_ns, self._period_ns)
+        if self.detector is not None:
+            self.detector.look(observation)
+        self._next_ns = next_ns
+        self._correct_until(next_ns)
 
     def _answer(self, observation: Observation, delay_ns: int) -> None:
         """As in the policy process: an answer that is none leaves the chunk before in force."""
@@ -103,17 +115,51 @@ class Rollout:
             self.robot.submit(path, published_ns)
             self._delay.saw(observation.stamp_ns, published_ns)
 
+        if self.detector is not None and self.detector.hold is not None:
+            self.complaint = self.detector.hold
+            if self.residual is not None:
+                self.residual.forget()
+            return
         try:
-            chunk = self._policy.infer(observation, early)
+            chunk = self._policy.infer(observation, early if self.residual is None else None)
         except PolicyError as error:
             self.bad_answers += 1
             self.complaint = str(error)
             return
         self.complaint = None
         published_ns = observation.stamp_ns + self._answer_ns
-        self.robot.submit(
-            self._policy.trajectory(chunk, observation.command, published_ns, delay_ns), published_ns
-        )
+        executed = self._policy.executed(chunk, published_ns)
+        if self.residual is not None:
+            self._correct_until(published_ns)
+            self.residual.begin(executed, self._policy.card)
+            if self.residual.faster:
+                self._delay.saw(observation.stamp_ns, published_ns)
+            self._correct_ns, self._base_delay_ns = published_ns + self.residual.period_ns, delay_ns
+            if self._correct(published_ns):
+                return
+        path = self._policy.execution.trajectory(executed, observation.command, published_ns, delay_ns)
+        self.robot.submit(path, published_ns)
+
+    def _correct_until(self, t_ns: int) -> None:
+        """The newest answer is corrected again while the policy thinks, as often as the residual can."""
+        if self.residual is None or not self.residual.faster:
+            return
+        while self._correct_ns < t_ns:
+            self._correct(self._correct_ns)
+            self._correct_ns += self.residual.period_ns
+
+    def _correct(self, now_ns: int) -> bool:
+        """Whether a corrected chunk was published at ``now_ns``."""
+        if self.residual is None:
+            return False
+        self.robot.advance_to(now_ns)
+        seen = self.robot.observe(now_ns, self.residual.ahead_ns(now_ns))
+        chunk = self.residual.correct(seen) if seen is not None else None
+        if seen is None or chunk is None:
+            return False
+        path = self._policy.execution.trajectory(chunk, seen.command, now_ns, self._base_delay_ns)
+        self.robot.submit(path, now_ns)
+        return True
 
     def episode(self, seed: int, start: Start = "home") -> Episode:
         """One pick, to its end."""

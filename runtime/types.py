@@ -117,6 +117,10 @@ class Observation:
     """The planner's newest goal of each kind, those that are too old among them: who needs one looks."""
     epoch: int = 0
     """Rises when what was observed before is not continued: armed again, or something was missing meanwhile."""
+    coming: Array | None = None
+    """[waypoint, joint]: for a residual model, the policy's own actions at the coming waypoints."""
+    chunk_index: int = 0
+    """Which action of its chunk the first of them is."""
 
     @property
     def goal(self) -> Goal | None:

@@ -423,6 +423,7 @@ def test_a_history_of_pictures():
     ("one", "said"),
     [
         (tensor("chunk_index", 1), "a policy step has no chunk_index"),
+        (tensor("base_action", 4, 6, unit="joint"), "a policy step has no base_action"),
     ],
 )
 def test_what_a_policy_step_cannot_fill(one, said):

@@ -13,15 +13,22 @@ from typing import TYPE_CHECKING, Any
 from spinal.drivers.ports import PortFacts, port_facts, serial_ports
 from spinal.runtime.config.budget import CYCLES, BusBudget, budget_problems, bus_budget
 from spinal.runtime.config.card import PolicyCard
+from spinal.runtime.config.card.beside import BesideCard, read_beside
+from spinal.runtime.config.card.detector import DetectorCard, hold_problems
 from spinal.runtime.config.card.examine import examine_policy
+from spinal.runtime.config.card.residual import ResidualCard
 from spinal.runtime.config.cross import did_you_mean
 from spinal.runtime.config.load import load_robot
-from spinal.runtime.config.match import CardMatch, match_card
+from spinal.runtime.config.match import CardMatch, match_beside, match_card
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.errors import Problem
 
 if TYPE_CHECKING:
     from spinal.runtime.cli.check_fence import FenceFacts
+
+
+BESIDE: dict[str, type[BesideCard]] = {"residual": ResidualCard, "detector": DetectorCard}
+"""Section of [policy]: the card of its model."""
 
 
 @dataclass(slots=True)
@@ -31,6 +38,8 @@ class CheckReport:
     robot: RobotConfig
     card: PolicyCard | None = None
     match: CardMatch | None = None
+    beside: dict[str, BesideCard] = field(default_factory=dict)
+    """What runs beside the policy, by its section."""
     ports: dict[str, PortFacts] = field(default_factory=dict)
     budgets: dict[str, BusBudget] = field(default_factory=dict)
     fence: FenceFacts | None = None
@@ -42,6 +51,7 @@ def examine(path: str) -> CheckReport:
     """Everything about the robot at ``path``. Raises ``ConfigError`` when the robot file itself is wrong."""
     report = CheckReport(load_robot(path))
     _examine_policy(report)
+    _examine_beside(report)
     for name in report.robot.buses:
         _examine_bus(report, name)
     if report.robot.fence is not None:
@@ -90,6 +100,10 @@ def as_json(report: CheckReport, path: str) -> dict[str, Any]:
             "step_ms": card.chunk.step_ms,
             "hz": robot.policy.hz if robot.policy else None,
         },
+        "beside": {
+            section: {"name": card.name, "version": card.version, "sha256": card.sha256}
+            for section, card in report.beside.items()
+        },
         "problems": dicts(report.problems),
         "warnings": dicts(report.warnings),
     }
@@ -108,6 +122,32 @@ def _examine_policy(report: CheckReport) -> None:
     report.match = match_card(report.card, report.robot)
     report.problems += report.match.problems
     report.warnings += report.match.warnings
+
+
+def _examine_beside(report: CheckReport) -> None:
+    """The models that run beside the policy: what is wrong with them, and with them on this robot."""
+    policy = report.robot.policy
+    if policy is None:
+        return
+    for section, kind in BESIDE.items():
+        settings = getattr(policy, section)
+        if settings is None:
+            continue
+        found = read_beside(settings.model, kind)
+        problems = list(found.problems)
+        if found.card is not None:
+            match = match_beside(found.card, report.robot)
+            problems += match.problems
+            report.warnings += match.warnings
+            report.beside[section] = found.card
+        report.problems += [Problem(f"policy.{section}.model: {p.path}", p.message, p.hint) for p in problems]
+    report.problems += hold_problems(report.robot, report.beside.get("detector"))
+    base = report.beside.get("residual")
+    if isinstance(base, ResidualCard) and report.card is not None:
+        own = base.misfit(report.card)
+        if own is not None:
+            hint = "it corrects nothing here: take the one that was trained beside this policy"
+            report.problems.append(Problem("policy.residual.model", own, hint))
 
 
 def _examine_bus(report: CheckReport, name: str) -> None:

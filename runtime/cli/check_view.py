@@ -23,6 +23,8 @@ def show(report: CheckReport, path: str, console: Console | None = None) -> None
     out.print(Text.assemble((robot.name, "bold"), f"  {robot.description}  ", (path, "dim")))
     out.print(f"servo {robot.control.servo_hz} Hz, real-time permissions: {robot.control.realtime}")
     out.print(_policy_line(report))
+    for line in _beside_lines(report):
+        out.print(line)
     out.print()
     out.print(_joints(report))
     out.print(Text("rest: from full speed inside the limits; brake: with the emergency limits", "dim"))
@@ -57,6 +59,24 @@ def _policy_line(report: CheckReport) -> str:
     chunk = f"{card.chunk.steps} steps of {card.chunk.step_ms:g} ms"
     digest = (card.sha256 or "")[:12]
     return f"policy {card.name} {card.version}: {policy.hz} Hz, chunks of {chunk}, sha256 {digest}"
+
+
+def _beside_lines(report: CheckReport) -> list[str]:
+    """What runs beside the policy, a line each."""
+    policy = report.robot.policy
+    if policy is None:
+        return []
+    lines = []
+    for section, card in report.beside.items():
+        how = ""
+        if section == "residual" and policy.residual is not None:
+            often = f"{policy.residual.hz} Hz" if policy.residual.hz else "for each answer"
+            how = f"{often}, at most {policy.residual.max_share:g} of a period's travel"
+        elif policy.detector is not None:
+            hold = policy.detector.hold_on
+            how = f"holds on {', '.join(hold)}" if hold else "looks on"
+        lines.append(f"{section} {card.name} {card.version}: {how}")
+    return lines
 
 
 def _joints(report: CheckReport) -> Table:

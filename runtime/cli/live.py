@@ -19,6 +19,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from spinal.native import clock
 from spinal.runtime.cli.standing import Standing
 
 MODE_STYLES = {"running": "bold green", "holding": "bold yellow", "ready": "cyan", "stopped": "bold red"}
@@ -119,10 +120,11 @@ def draw(
     delay = f"added delay {added_delay_ms:.0f} ms" if added_delay_ms else "no added delay"
     motors = Text(f" {', '.join([delay, f'speed {standing.speed:.0%}', *_motors(standing)])}")
     foot = Text(f" {KEYS}", style="dim")
+    seen = _verdict(policy)
     notes = [Text(f" {line}", style="dim") for line in lines]
     picks = [_picks(figures)] if figures["task"] else []
     return Panel(
-        Group(head, *picks, table, counts, motors, *notes, foot),
+        Group(head, *picks, table, counts, motors, *seen, *notes, foot),
         title=title,
         title_align="left",
         border_style="bold red" if standing.stopped else "cyan",
@@ -177,6 +179,17 @@ def _picks(figures: Mapping[str, Any]) -> Text:
     rate = 60 * successes / max(1e-9, figures["seconds"])
     pace = f", {rate:.0f} a minute, {_number(figures['pick_s'], ' s')} each" if successes else ""
     return Text.assemble((f" {successes} of {episodes} blocks picked", "bold"), pace)
+
+
+def _verdict(policy: Mapping[str, Any]) -> list[Text]:
+    """What a detector sees, in one line; none without one."""
+    told = policy.get("detector")
+    if not told:
+        return []
+    label = f"{told['label']} {told['probability']:.2f}" if told["label"] else "nothing"
+    since = f" for {_ago((clock.now_ns() - told['since_ns']) / 1e9)}" if told["since_ns"] else ""
+    holds = ": the robot holds" if told["holds"] else ""
+    return [Text(f" detector sees {label}{since}{holds}", "bold yellow" if told["holds"] else "")]
 
 
 def _three(quantiles: Mapping[str, float]) -> tuple[str, str, str]:

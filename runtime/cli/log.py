@@ -106,6 +106,12 @@ def _exchange(entry: Mapping[str, Any]) -> str:
     return f"{asked}: {entry['status']}{_because(entry)} ({entry['policy']} runs{by})"
 
 
+def _verdict(entry: Mapping[str, Any]) -> str:
+    seen = f"{entry['label']} ({entry['probability']:.2f})" if entry["label"] else "nothing"
+    before = f", {entry['before']} before" if entry["before"] else ""
+    return f"the detector sees {seen}{before}{'; the policy stops answering' if entry['holds'] else ''}"
+
+
 def _names(entry: Mapping[str, Any]) -> str:
     """Who is who, where a blind test has been revealed."""
     who = ", ".join(f"{label} is {name}" for label, name in sorted(entry.get("names", {}).items()))
@@ -126,6 +132,7 @@ WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "arming": lambda e: f"armed again by a person (number {e['count']})",
     "policy": _exchange,
     "ab": lambda e: f"goal {e['goal']} is run by {e['choice']}{_names(e)}",
+    "verdict": _verdict,
     "complaint": lambda e: f"{e['process']}: {e['why']}",
     "speed": lambda e: f"speed {e['percent']:g} %",
 }

@@ -143,6 +143,8 @@ class RunMeter:
                 "providers": policy.get("providers", []),
                 "name": policy.get("policy", ""),
                 "complaint": policy.get("complaint"),
+                "residual": policy.get("residual"),
+                "detector": policy.get("detector"),
             },
             "reaction_ms": _milli(self.reaction.in_force.summary()),
             "reaction_with_sensor_ms": _milli(self.reaction.with_sensor.summary()),

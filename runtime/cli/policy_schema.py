@@ -12,6 +12,12 @@ def add_parser(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "schema", help="print the card's JSON Schema", description="Prints the policy card's JSON Schema."
     )
+    parser.add_argument(
+        "--kind",
+        choices=("policy", "residual", "detector"),
+        default="policy",
+        help="of which card: a policy's, or that of a model that runs beside one",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE.json", help="write it there instead")
     parser.set_defaults(run=run)
 
@@ -20,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
     """Always 0."""
     from spinal.runtime.config.card.schema import card_schema_text
 
-    text = card_schema_text()
+    text = card_schema_text(args.kind)
     if args.out is None:
         print(text, end="")
     else:

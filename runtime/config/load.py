@@ -27,10 +27,11 @@ def load_robot(path: str | Path) -> RobotConfig:
     if isinstance(policy, dict) and isinstance(policy.get("model"), str) and policy["model"]:
         model = Path(path).absolute().parent / policy["model"]
         raw = {**raw, "policy": {**policy, "model": str(model.resolve())}}
-    other = raw.get("policy", {}).get("ab") if isinstance(policy, dict) else None
-    if isinstance(other, dict) and isinstance(other.get("model"), str) and other["model"]:
-        model = Path(path).absolute().parent / other["model"]
-        raw = {**raw, "policy": {**raw["policy"], "ab": {**other, "model": str(model.resolve())}}}
+    for section in ("ab", "residual", "detector"):
+        other = raw.get("policy", {}).get(section) if isinstance(policy, dict) else None
+        if isinstance(other, dict) and isinstance(other.get("model"), str) and other["model"]:
+            model = Path(path).absolute().parent / other["model"]
+            raw = {**raw, "policy": {**raw["policy"], section: {**other, "model": str(model.resolve())}}}
     try:
         return RobotConfig.model_validate(raw)
     except ValidationError as error:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from spinal.runtime.config.card import CardJoint, PolicyCard
+from spinal.runtime.config.card.beside import BesideCard
 from spinal.runtime.config.card.decoders import FlowDecoder
+from spinal.runtime.config.card.fed import FedCard
 from spinal.runtime.config.card.load import ONNXRUNTIME
 from spinal.runtime.config.card.units import unit_line
 from spinal.runtime.config.cross import did_you_mean, row_label
@@ -66,6 +68,18 @@ def match_card(card: PolicyCard, robot: RobotConfig) -> CardMatch:
     return CardMatch(rows, tuple(problems), (*_embodiment(card, robot), *_camera_warnings(card)))
 
 
+def match_beside(card: BesideCard, robot: RobotConfig) -> CardMatch:
+    """The same for a model that runs beside the policy; joints are compared where it sees or moves any."""
+    rows: tuple[JointMatch, ...] = ()
+    problems: list[Problem] = []
+    if card.joints:
+        pairs = enumerate(zip_longest(card.joints, robot.joints))
+        rows = tuple(_joint_row(index, wanted, present) for index, (wanted, present) in pairs)
+        problems = [*_joint_problems(rows, card, robot), *_default_problems(card, robot)]
+    problems += _stream_problems(card, robot)
+    return CardMatch(rows, tuple(problems), (*_embodiment(card, robot), *_camera_warnings(card)))
+
+
 def _joint_row(index: int, wanted: CardJoint | None, present: Joint | None) -> JointMatch:
     differences = []
     if wanted is None:
@@ -85,7 +99,7 @@ def _shown(joint: CardJoint | Joint | None) -> str:
     return f"{joint.name} ({joint.kind}, {joint.unit})" if joint else ""
 
 
-def _joint_problems(rows: tuple[JointMatch, ...], card: PolicyCard, robot: RobotConfig) -> list[Problem]:
+def _joint_problems(rows: tuple[JointMatch, ...], card: FedCard, robot: RobotConfig) -> list[Problem]:
     wanted, present = [j.name for j in card.joints], [j.name for j in robot.joints]
     reordered = wanted != present and sorted(wanted) == sorted(present)
     hint = (
@@ -120,7 +134,7 @@ def _default(wanted: CardJoint, present: Joint) -> float | None:
     return line[0] * wanted.default_position + line[1]
 
 
-def _default_problems(card: PolicyCard, robot: RobotConfig) -> Iterator[Problem]:
+def _default_problems(card: FedCard, robot: RobotConfig) -> Iterator[Problem]:
     for index, (wanted, present) in enumerate(zip(card.joints, robot.joints, strict=False)):
         if wanted.name == present.name and _default_outside(wanted, present):
             span = f"{present.limits.position_min:g} to {present.limits.position_max:g} {present.unit}"
@@ -155,7 +169,7 @@ def start_problems(card: PolicyCard, robot: RobotConfig, position: Sequence[floa
     return tuple(problems)
 
 
-def _stream_problems(card: PolicyCard, robot: RobotConfig) -> list[Problem]:
+def _stream_problems(card: FedCard, robot: RobotConfig) -> list[Problem]:
     problems = []
     for tensor, part in [(owner, part) for owner in card.inputs for part in owner.filled_by]:
         if part.sensor is None:
@@ -177,7 +191,7 @@ def _stream_problems(card: PolicyCard, robot: RobotConfig) -> list[Problem]:
     return problems
 
 
-def _camera_warnings(card: PolicyCard) -> Iterator[Problem]:
+def _camera_warnings(card: FedCard) -> Iterator[Problem]:
     for tensor in card.inputs:
         kind, name = tensor.source if tensor.stream else ("", "")
         if kind == "camera":
@@ -233,7 +247,7 @@ def _time_problems(card: PolicyCard, robot: RobotConfig) -> Iterator[Problem]:
         )
 
 
-def _embodiment(card: PolicyCard, robot: RobotConfig) -> list[Problem]:
+def _embodiment(card: PolicyCard | BesideCard, robot: RobotConfig) -> list[Problem]:
     own = robot.embodiment or robot.name
     if card.robot in (None, own):
         return []

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from spinal.runtime.config.section import FILE_PATTERN, PROVIDER_PATTERN, Name, Section
+from spinal.runtime.config.section import FILE_PATTERN, LABEL_PATTERN, PROVIDER_PATTERN, Name, Section
 
 Provider = Annotated[str, Field(pattern=PROVIDER_PATTERN)]
 Word = Annotated[str, Field(min_length=1, max_length=4096)]
@@ -131,6 +131,48 @@ class BlindSettings(Section):
     )
 
 
+class ResidualSettings(Section):
+    """[policy.residual]: a small model that corrects the policy's answers on fresh observations."""
+
+    model: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="the ONNX file of a model whose card says residual",
+    )
+    max_share: float = Field(
+        default=0.25,
+        gt=0,
+        le=20,
+        description="the most that it may move a joint's target, as a share of what the joint travels in a policy"
+        " period at its velocity limit; the rest is cut off and counted",
+    )
+    hz: int | None = Field(
+        default=None,
+        ge=1,
+        le=200,
+        description="how often it corrects; above policy.hz the newest chunk is corrected again while the policy"
+        " thinks; without, once for each of the policy's answers",
+    )
+
+
+class DetectorSettings(Section):
+    """[policy.detector]: a model that looks on, and says how it goes."""
+
+    model: str = Field(
+        min_length=1,
+        max_length=4096,
+        description="the ONNX file of a model whose card says detector",
+    )
+    hz: float | None = Field(
+        default=None, gt=0, le=200, description="how often it looks, at most; without, in every policy step"
+    )
+    hold_on: Annotated[tuple[Annotated[str, Field(pattern=LABEL_PATTERN)], ...], Field(strict=False)] = Field(
+        default=(),
+        max_length=16,
+        description='verdicts at which the policy stops answering, so that the robot holds, e.g. ["failure"]',
+    )
+
+
 class PolicySettings(Section):
     """[policy]: which model runs, how often, and on what."""
 
@@ -166,6 +208,10 @@ class PolicySettings(Section):
     ab: BlindSettings | None = Field(
         default=None, description="another model to be compared with, blind, goal by goal"
     )
+    residual: ResidualSettings | None = Field(
+        default=None, description="a small model that corrects the policy's answers"
+    )
+    detector: DetectorSettings | None = Field(default=None, description="a model that says how it goes")
 
     @property
     def period_ns(self) -> int:

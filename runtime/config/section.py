@@ -20,10 +20,12 @@ PROVIDER_PATTERN = r"^\w+ExecutionProvider$"
 SHA256_PATTERN = r"^[0-9a-f]{64}$"
 STREAM_PATTERN = (
     r"^(joint_position|joint_velocity|joint_offset|joint_load|command|prefix|mask|noise|last_action|chunk_index"
+    r"|base_action"
     r"|stream:[a-z][a-z0-9_]*\.(position|yaw|velocity|orientation|angular_velocity|acceleration|gravity)"
     r"|camera:[a-z][a-z0-9_]*|goal:(text|embedding|latent|waypoint|twist)|recurrent:.{1,200})$"
 )
 FILE_NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
+LABEL_PATTERN = r"^[a-z][a-z_]{0,31}$"
 
 PATTERNS = {
     NAME_PATTERN: "must be small letters, digits and underscores, with a letter first",
@@ -34,6 +36,7 @@ PATTERNS = {
     STREAM_PATTERN: "must be the name of a stream",
     STREAM_PATTERN.replace("^(", "^(|", 1): "must be the name of a stream",
     FILE_NAME_PATTERN: "must be a file name without a folder",
+    LABEL_PATTERN: "must be up to 32 small letters and underscores, with a letter first",
 }
 """What each form that a string may have is called in an error."""
 

@@ -25,9 +25,10 @@ MAX_JOINTS = 64
 MAX_PARAMETERS = 16
 
 VERSION_MAJOR = 1
-VERSION_MINOR = 2
+VERSION_MINOR = 3
 # 1: estop, relax, arm, speed; rung, conditions and speed in the state
 # 2: follow; policy_swap, policy_rollback, policy_reveal; policy and exchange in the state
+# 3: verdict in the state
 VERSION = VERSION_MAJOR << 8 | VERSION_MINOR
 
 INT63_MAX = (1 << 63) - 1
@@ -97,7 +98,9 @@ class StateReport(msgspec.Struct, array_like=True, frozen=True):
     `stamp_ns` and `observation_age_ns` are in the robot's monotonic clock. `rung` is how far down the ladder it
     is, `conditions` name what is missing or wrong, `latched` those that stay until a person arms it again; `speed`
     is the share of the velocity limits. `policy` is what runs; `exchange` how far the exchange of models stands
-    that goal `exchange_goal` asked for. Raises ValueError when the arrays are not one number per joint.
+    that goal `exchange_goal` asked for. `verdict` is what a detector sees, empty for nothing, with its
+    probability and the instant since which it sees it. Raises ValueError when the arrays are not one number per
+    joint.
     """
 
     mode: Word
@@ -124,6 +127,9 @@ class StateReport(msgspec.Struct, array_like=True, frozen=True):
     exchange: Word = ""
     exchange_goal: Count = 0
     exchange_detail: Text = ""
+    verdict: Word = ""
+    verdict_probability: Share = 0.0
+    verdict_since_ns: Count = 0
 
     def __post_init__(self) -> None:
         shape = self.position.shape

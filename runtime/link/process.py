@@ -101,6 +101,7 @@ class LinkProcess:
         counts = self._stats.read()
         world = self._sim.read() if self._sim else {}
         policy, exchange = self._policy.read() if self._policy else {}, self._exchange
+        detector = policy.get("detector") or {}
         age_ns = now_ns - state.observation_stamp_ns if state.trajectory_id else 0
         return StateReport(
             mode=mode_name(state.mode),
@@ -127,6 +128,9 @@ class LinkProcess:
             exchange=exchange.get("status", ""),
             exchange_goal=exchange.get("goal", 0),
             exchange_detail=printable(exchange.get("why", "")),
+            verdict=detector.get("label", ""),
+            verdict_probability=detector.get("probability", 0.0),
+            verdict_since_ns=detector.get("since_ns", 0),
         )
 
     def _publish_counters(self) -> None:

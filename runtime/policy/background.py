@@ -40,9 +40,13 @@ class Worker(Protocol):
 
 
 class Background:
-    """In a thread that lives as long as the process, as engines do that it starts. Its caller has one thread."""
+    """In a thread that lives as long as the process, as engines do that it starts. Its caller has one thread.
 
-    def __init__(self) -> None:
+    ``nicer``: than the process.
+    """
+
+    def __init__(self, nicer: int = NICER) -> None:
+        self._nicer = nicer
         self.busy = False
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
@@ -66,7 +70,7 @@ class Background:
     def _work(self) -> None:
         with contextlib.suppress(OSError):  # it is refused where nobody may be nicer: then as it is
             mine = threading.get_native_id()
-            os.setpriority(os.PRIO_PROCESS, mine, os.getpriority(os.PRIO_PROCESS, 0) + NICER)
+            os.setpriority(os.PRIO_PROCESS, mine, os.getpriority(os.PRIO_PROCESS, 0) + self._nicer)
         while True:
             self._outcomes.put(outcome_of(self._jobs.get()))
 

@@ -10,6 +10,9 @@ COLD_RUNS = 5
 """The first answers of a process are slow; they must not inflate what is frozen ever after."""
 WINDOW = 100
 FRACTION = 0.9
+FINEST_NS = 1000
+"""By which the first part of an answer is stamped before its observation, each further one a ns later; what is
+corrected afterwards is stamped behind it likewise. No answer comes in so many parts, and no clock is so fine."""
 
 
 class DelayMeter:
@@ -29,8 +32,8 @@ class DelayMeter:
 
     def saw(self, observation_stamp_ns: int, in_force_ns: int) -> None:
         """The trajectory that answers ``observation_stamp_ns`` came into force. Repeats are ignored."""
-        if observation_stamp_ns <= self._last_stamp_ns:
-            return
+        if observation_stamp_ns <= self._last_stamp_ns + FINEST_NS:
+            return  # a repeat, or a later part of the same answer
         self._last_stamp_ns = observation_stamp_ns
         if self._cold > 0:
             self._cold -= 1

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from spinal.native import clock
+from spinal.runtime.config.card import PolicyCard
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy.exchange import Exchange
+from spinal.runtime.policy.execution import Execution
 from spinal.runtime.policy.step import Early
 from spinal.runtime.policy.strategy import Strategy
 from spinal.runtime.types import Array, Chunk, Observation, Trajectory
@@ -24,6 +26,20 @@ class LiveStep:
     def trajectory(self, chunk: Chunk, command: Array, published_ns: int, delay_ns: int) -> Trajectory:
         """What of ``chunk`` is executed."""
         return self._exchange.active.step.trajectory(chunk, command, published_ns, delay_ns)
+
+    def executed(self, chunk: Chunk, published_ns: int) -> Chunk:
+        """The part of ``chunk`` that is executed; once for each answer."""
+        return self._exchange.active.step.executed(chunk, published_ns)
+
+    @property
+    def execution(self) -> Execution:
+        """How its chunks become trajectories."""
+        return self._exchange.active.step.execution
+
+    @property
+    def card(self) -> PolicyCard:
+        """Its card."""
+        return self._exchange.active.card
 
     @property
     def run_ns(self) -> tuple[int, int]:

@@ -23,6 +23,7 @@ from spinal.runtime.decode.chunk import NOT_FINITE
 from spinal.runtime.decode.decoder import Answer, Decoded
 from spinal.runtime.decode.registry import make_decoder
 from spinal.runtime.errors import PolicyError
+from spinal.runtime.policy.delay import FINEST_NS
 from spinal.runtime.policy.engine import Engine
 from spinal.runtime.policy.execution import Execution
 from spinal.runtime.policy.fill import Fills
@@ -34,9 +35,6 @@ from spinal.runtime.types import Array, Chunk, Observation, Spline, Trajectory
 __all__ = ["Early", "Execution", "PolicyStep"]
 
 Early = Callable[[Chunk, float], None]
-FINEST_NS = 1000
-"""By which the first part of an answer is stamped before its observation, each further one a ns later: no answer
-comes in so many parts, and no clock is so fine."""
 
 
 class PolicyStep:
@@ -129,8 +127,12 @@ class PolicyStep:
 
     def trajectory(self, chunk: Chunk, command: Array, published_ns: int, delay_ns: int) -> Trajectory:
         """What of ``chunk`` is executed, from the motion commanded at its observation ([joint, 3])."""
-        executed = self.strategy.executed(chunk, published_ns)
+        executed = self.executed(chunk, published_ns)
         return self.execution.trajectory(executed, command, published_ns, delay_ns)
+
+    def executed(self, chunk: Chunk, published_ns: int) -> Chunk:
+        """The part of ``chunk`` that is executed; once for each answer."""
+        return self.strategy.executed(chunk, published_ns)
 
     def _refuse_far_start(self, robot: RobotConfig, position: Array) -> None:
         problems = start_problems(self.card, robot, position.tolist())

@@ -51,6 +51,7 @@ class Chronicle:
         self._policy = ReportReader(supervisor.reader(Writer.POLICY), POLICY_REPORT)
         self._policy_seen = 0
         self._blind: Any = None
+        self._verdict = ""
         self._exchange: tuple[int, str] = (0, "")
         self._complaint: str | None = None
         self.since_ns = 0
@@ -139,10 +140,22 @@ class Chronicle:
         if blind is not None and blind != self._blind:
             self._journal.write("ab", **blind)
         self._blind = blind
+        self._watch_detector(report.get("detector") or {})
         complaint = report.get("complaint")
         if complaint and _kind(complaint) != _kind(self._complaint or ""):
             self._journal.write("complaint", process="policy", why=complaint)
         self._exchange, self._complaint = state, complaint
+
+    def _watch_detector(self, told: Mapping[str, Any]) -> None:
+        """A verdict, once: when it changes."""
+        label = told.get("label", "")
+        if label != self._verdict:
+            since_ns = told["since_ns"]
+            share, holds = told["probability"], told["holds"]
+            self._journal.write(
+                "verdict", since_ns, label=label, before=self._verdict, probability=share, holds=holds
+            )
+        self._verdict = label
 
 
 def _kind(words: str) -> str:

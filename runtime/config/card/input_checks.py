@@ -19,7 +19,7 @@ from spinal.runtime.config.cross import did_you_mean, row_label
 from spinal.runtime.errors import Problem
 
 if TYPE_CHECKING:
-    from spinal.runtime.config.card.card import PolicyCard
+    from spinal.runtime.config.card.fed import FedCard
 
 _FLOATS = ("float32", "float16")
 _WITH_HISTORY = ("joints", "stream", "camera")
@@ -27,9 +27,7 @@ _OF_A_PART = ("unit", "joints", "size", "history", "history_step_ms", "image", "
 """Fields that say something of a stream, and nothing of a tensor that several fill."""
 
 
-def input_problems(
-    card: PolicyCard, rows: Iterable[tuple[int, CardInput]] | None = None
-) -> Iterator[Problem]:
+def input_problems(card: FedCard, rows: Iterable[tuple[int, CardInput]] | None = None) -> Iterator[Problem]:
     """Every problem of the card's inputs, tensor by tensor; ``rows``: those of the file, by their place there."""
     first: dict[str, int] = {}
     for index, tensor in enumerate(card.inputs) if rows is None else rows:
@@ -48,7 +46,7 @@ def input_problems(
         yield from _type_problems(tensor, path)
 
 
-def part_size(card: PolicyCard, part: Part) -> int | None:
+def part_size(card: FedCard, part: Part) -> int | None:
     """Numbers of one instant of ``part``; None where the card does not say (a camera, a goal without a size).
 
     ``last_action`` is the newest action, or with ``size`` the whole chunk that it stood in.
@@ -62,11 +60,13 @@ def part_size(card: PolicyCard, part: Part) -> int | None:
         steps, channels = card.chunk.steps, card.channels
         if name == "last_action":
             return part.size if part.size in (channels, steps * channels) else channels
+        if name == "base_action":
+            return steps * len(card.joints)
         return {"mask": steps, "chunk_index": 1}.get(name, steps * channels)
     return None if kind == "camera" else part.size
 
 
-def _shape_problems(card: PolicyCard, tensor: CardInput, path: str) -> Iterator[Problem]:
+def _shape_problems(card: FedCard, tensor: CardInput, path: str) -> Iterator[Problem]:
     wanted = _shapes(card, tensor)
     if wanted and tensor.shape not in wanted:
         words = " or ".join(str(list(shape)) for shape in wanted)
@@ -76,7 +76,7 @@ def _shape_problems(card: PolicyCard, tensor: CardInput, path: str) -> Iterator[
         yield from _picture_problems(tensor, path)
 
 
-def _shapes(card: PolicyCard, tensor: CardInput) -> list[tuple[int, ...]]:
+def _shapes(card: FedCard, tensor: CardInput) -> list[tuple[int, ...]]:
     """The shapes that its stream can fill; none where any will do."""
     kind, name = tensor.source
     steps, size = card.chunk.steps, part_size(card, tensor)
@@ -88,6 +88,8 @@ def _shapes(card: PolicyCard, tensor: CardInput) -> list[tuple[int, ...]]:
         return [(1, card.channels), (1, steps * card.channels), (1, steps, card.channels)]
     if kind == "chunk" and name == "chunk_index":
         return [(1, 1), (1,)]
+    if name == "base_action":
+        return [(1, size), (1, steps, len(card.joints))]
     if tensor.history > 1:
         return [(1, tensor.history, size)]
     return [(1, size), (1, 1, size)]
@@ -117,7 +119,7 @@ def _colours(image: ImageSpec) -> int:
     return 1 if image.colours == "grey" else 3
 
 
-def _parts_problems(card: PolicyCard, tensor: CardInput, path: str) -> Iterator[Problem]:
+def _parts_problems(card: FedCard, tensor: CardInput, path: str) -> Iterator[Problem]:
     for word in _OF_A_PART:
         if getattr(tensor, word) != CardInput.model_fields[word].default:
             yield Problem(
@@ -149,7 +151,7 @@ def _parts_problems(card: PolicyCard, tensor: CardInput, path: str) -> Iterator[
         yield from _size_problems(tensor, (total,), f"{path}.normalise")
 
 
-def _part_problems(card: PolicyCard, part: Part, path: str) -> Iterator[Problem]:
+def _part_problems(card: FedCard, part: Part, path: str) -> Iterator[Problem]:
     """Of what fills a tensor or a stretch of one: all but the shape."""
     kind, name = part.source
     yield from _unit_problems(part, path)
@@ -216,7 +218,7 @@ def _unit_problems(part: Part, path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.unit", said, "streams have one unit each")
 
 
-def _channels(card: PolicyCard, part: Part) -> tuple[int, ...]:
+def _channels(card: FedCard, part: Part) -> tuple[int, ...]:
     """How many numbers a statistic of ``part`` may have beside one; none where any number will do."""
     kind, name = part.source
     if kind == "camera":

@@ -23,9 +23,17 @@ JOINT_STREAMS = {
 }
 """One number a joint, and its unit: "joint" is what the card says of each. ``joint_offset`` is the position less
 the card's default pose."""
-CHUNK_STREAMS = {"prefix": "joint", "mask": "1", "noise": "1", "last_action": "1", "chunk_index": "1"}
+CHUNK_STREAMS = {
+    "prefix": "joint",
+    "mask": "1",
+    "noise": "1",
+    "last_action": "1",
+    "chunk_index": "1",
+    "base_action": "joint",
+}
 """Of the chunk: what will be executed before an answer is in force, how much of it, what a flow begins from, the
-model's own last numbers, and the index of the tick's action (residual models)."""
+model's own last numbers; for residual models the policy's actions at the coming waypoints, and where in its chunk
+they stand."""
 FIELD_UNITS = {
     "position": "m",
     "yaw": "rad",
@@ -72,8 +80,8 @@ class Part(Section):
     stream: str = Field(
         pattern=STREAM_PATTERN,
         description="what fills it: joint_position, joint_velocity, joint_offset, joint_load, command, prefix,"
-        " mask, noise, last_action, chunk_index, stream:NAME.FIELD, camera:NAME, goal:text, goal:embedding,"
-        " goal:latent, goal:waypoint, goal:twist, recurrent:OUTPUT",
+        " mask, noise, last_action, chunk_index, base_action, stream:NAME.FIELD, camera:NAME, goal:text,"
+        " goal:embedding, goal:latent, goal:waypoint, goal:twist, recurrent:OUTPUT",
     )
     unit: Unit = Field(
         default="1", description='the unit of its numbers: "joint" is each joint\'s own, "1" is none'

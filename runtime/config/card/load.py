@@ -95,6 +95,10 @@ def read_policy(model: str | Path) -> PolicyFile:
 
 def parse_card(raw: Mapping[str, Any], source: str) -> PolicyCard:
     """The card in ``raw`` tables; ``source`` names them in a ``ConfigError``."""
+    kind = raw.get("kind", "policy")
+    if kind in ("residual", "detector"):
+        hint = f"[policy.{kind}] of the robot file takes it; [policy] takes a model that answers chunks"
+        raise ConfigError([Problem("kind", f"is {kind}: the model runs beside a policy", hint)], source)
     try:
         return PolicyCard.model_validate(dict(raw))
     except ValidationError as error:

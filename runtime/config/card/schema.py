@@ -1,4 +1,4 @@
-"""The card's JSON Schema (draft 2020-12), which editors and other people's exporters read."""
+"""The cards' JSON Schemas (draft 2020-12), which editors and other people's exporters read."""
 
 from __future__ import annotations
 
@@ -6,19 +6,33 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spinal.runtime.config.card.card import PolicyCard
+from pydantic import BaseModel
 
+from spinal.runtime.config.card.card import PolicyCard
+from spinal.runtime.config.card.detector import DetectorCard
+from spinal.runtime.config.card.residual import ResidualCard
+
+CARDS: dict[str, type[BaseModel]] = {
+    "policy": PolicyCard,
+    "residual": ResidualCard,
+    "detector": DetectorCard,
+}
 SCHEMA_FILE = Path(__file__).with_name("policy_card.schema.json")
-"""Where it is published."""
+"""Where the policy card's is published."""
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-def card_schema() -> dict[str, Any]:
+def schema_file(kind: str) -> Path:
+    """Where the schema of such a card is published."""
+    return SCHEMA_FILE.with_name(f"{kind}_card.schema.json")
+
+
+def card_schema(kind: str = "policy") -> dict[str, Any]:
     """What a card may say. Checks between fields are the reader's: a schema cannot say them."""
-    schema = PolicyCard.model_json_schema(by_alias=True)
-    return {"$schema": DIALECT, **schema, "title": "Spinal policy card"}
+    schema = CARDS[kind].model_json_schema(by_alias=True)
+    return {"$schema": DIALECT, **schema, "title": f"Spinal {kind} card"}
 
 
-def card_schema_text() -> str:
-    """As it stands in ``SCHEMA_FILE``."""
-    return json.dumps(card_schema(), indent=1, ensure_ascii=False) + "\n"
+def card_schema_text(kind: str = "policy") -> str:
+    """As it stands in ``schema_file``."""
+    return json.dumps(card_schema(kind), indent=1, ensure_ascii=False) + "\n"

@@ -5,8 +5,10 @@ The engine compares again with what onnxruntime says, when it loads the model; h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from spinal.runtime.config.card.beside import BesideCard
 from spinal.runtime.config.card.card import PolicyCard
 from spinal.runtime.config.card.decoders import DiffusionDecoder, FlowDecoder, VqDecoder
 from spinal.runtime.config.cross import did_you_mean
@@ -32,7 +34,25 @@ def tensor_problems(card: PolicyCard, model: ModelGraph, encoder: ModelGraph | N
     An axis that the model leaves open takes the card's number, one number for each name; one that no tensor of the
     card binds is refused.
     """
-    inputs, outputs = _inputs(card), _outputs(card)
+    return _graph_problems(_inputs(card), _outputs(card), model, encoder)
+
+
+def beside_tensor_problems(card: BesideCard, model: ModelGraph) -> list[Problem]:
+    """The same for a model that runs beside a policy."""
+    inputs = {
+        tensor.name: _Wanted(f"inputs[{index}] ({tensor.name})", tensor.shape, tensor.dtype)
+        for index, tensor in enumerate(card.inputs)
+    }
+    name, shape, dtype = card.output_tensor
+    return _graph_problems(inputs, {name: _Wanted("output", shape, dtype)}, model, None)
+
+
+def _graph_problems(
+    inputs: Mapping[str, _Wanted],
+    outputs: Mapping[str, _Wanted],
+    model: ModelGraph,
+    encoder: ModelGraph | None,
+) -> list[Problem]:
     have = {tensor.name: tensor for tensor in model.inputs}
     before = {tensor.name: tensor for tensor in encoder.inputs} if encoder else {}
     between = {tensor.name: tensor for tensor in encoder.outputs} if encoder else {}

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from spinal.native.tensor import TensorInput
 from spinal.runtime.config.card import CardInput, Part, PolicyCard
+from spinal.runtime.config.card.fed import FedCard
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import Meaning
 from spinal.runtime.decode.normalise import scaling
+from spinal.runtime.decode.units import JointUnits
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy.engine import Engine
 from spinal.runtime.policy.fill.history import History
@@ -28,19 +30,22 @@ Array = NDArray[np.float64]
 class Fills:
     """Puts an observation into the inputs of ``engine``. One thread; ``restart`` seeds a ``normal`` noise.
 
-    ``meaning``: what the model's actions mean, for a prefix in its own numbers. ``robot``: for units that its file
-    gives. Raises PolicyError for a card that this robot cannot feed.
+    ``meaning``: what the model's actions mean, for a prefix in its own numbers; a model beside a policy has none.
+    ``robot``: for units that its file gives. Raises PolicyError for a card that this robot cannot feed.
     """
 
     def __init__(
         self,
-        card: PolicyCard,
+        card: FedCard,
         engine: Engine,
         meaning: Meaning | None = None,
         robot: RobotConfig | None = None,
     ) -> None:
         self._card = card
-        self._meaning = meaning or Meaning(card, robot)
+        if meaning is None and isinstance(card, PolicyCard):
+            meaning = Meaning(card, robot)
+        self._meaning = meaning
+        self._units = meaning.units if meaning else JointUnits(card.joints, robot.joints if robot else None)
         self._memory = Memory(card, engine)
         self._sources = Sources(card, robot, self._meaning, self._memory)
         self._histories: list[History] = []
@@ -78,7 +83,8 @@ class Fills:
     def _fill(self, tensor: CardInput, buffer: NDArray[Any]) -> Fill:
         if tensor.stream.startswith("camera:"):
             return self._camera(tensor, buffer)
-        as_it_is = self._meaning.plain or (self._meaning.units.plain and tensor.stream != "prefix")
+        whole = self._meaning is not None and self._meaning.plain
+        as_it_is = whole or (self._units.plain and tensor.stream != "prefix")
         if as_it_is and buffer.dtype == np.float32:
             plain = plain_fill(tensor, self._card, TensorInput(buffer), self._memory)
             if plain is not None:

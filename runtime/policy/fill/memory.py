@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spinal.runtime.config.card import PolicyCard
+from spinal.runtime.config.card.fed import FedCard
 from spinal.runtime.errors import PolicyError
 from spinal.runtime.policy.engine import Engine
 from spinal.runtime.types import Observation
@@ -25,7 +25,7 @@ class Memory:
     than it comes in.
     """
 
-    def __init__(self, card: PolicyCard, engine: Engine) -> None:
+    def __init__(self, card: FedCard, engine: Engine) -> None:
         self._engine = engine
         self._first, self._step_ns = card.chunk.first, card.chunk.step_ns
         self.last_chunk = np.zeros((card.chunk.steps, card.channels))

@@ -7,14 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from spinal.native.tensor import TensorInput
-from spinal.runtime.config.card import CardInput, PolicyCard
+from spinal.runtime.config.card import CardInput
+from spinal.runtime.config.card.fed import FedCard
 from spinal.runtime.policy.fill.memory import Memory
 from spinal.runtime.types import Observation
 
 Fill = Callable[[Observation], None]
 
 
-def plain_fill(tensor: CardInput, card: PolicyCard, into: TensorInput, memory: Memory) -> Fill | None:
+def plain_fill(tensor: CardInput, card: FedCard, into: TensorInput, memory: Memory) -> Fill | None:
     """None where ``tensor`` needs more. For a card whose actions are the robot's joints in rad and m."""
     if tensor.parts or tensor.history > 1 or tensor.normalise or tensor.joints or tensor.dtype != "float32":
         return None

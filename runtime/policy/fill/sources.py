@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spinal.runtime.config.card import CardJoint, Part, PolicyCard
+from spinal.runtime.config.card import CardJoint, Part
+from spinal.runtime.config.card.fed import FedCard
 from spinal.runtime.config.card.inputs import FIELD_SIZES
 from spinal.runtime.config.robot import RobotConfig
 from spinal.runtime.decode import Meaning
@@ -23,7 +24,9 @@ Source = Callable[[Observation], Array]
 class Sources:
     """Makes the source of each part: a size, and a function that answers [size] numbers."""
 
-    def __init__(self, card: PolicyCard, robot: RobotConfig | None, meaning: Meaning, memory: Memory) -> None:
+    def __init__(
+        self, card: FedCard, robot: RobotConfig | None, meaning: Meaning | None, memory: Memory
+    ) -> None:
         self._card, self._robot, self._meaning, self._memory = card, robot, meaning, memory
 
     def of(self, part: Part, room: int, of: str) -> tuple[int, Source]:
@@ -52,7 +55,7 @@ class Sources:
                     hint=f"its joints are {', '.join(by_name)}",
                 )
             chosen.append(by_name[wanted])
-        units = JointUnits(chosen, self._robot.joints if self._robot else None, self._card.joints)
+        units = self._units(chosen)
         match stream:
             case "joint_position":
                 return len(chosen), lambda observation: units.position(observation.position)
@@ -77,6 +80,9 @@ class Sources:
             return np.asarray(observation.load[index])
 
         return len(chosen), load
+
+    def _units(self, joints: Sequence[CardJoint]) -> JointUnits:
+        return JointUnits(joints, self._robot.joints if self._robot else None, self._card.joints)
 
     def _sensor(self, name: str, field: str, of: str) -> tuple[int, Source]:
         read = FIELDS[field]
@@ -113,13 +119,21 @@ class Sources:
                     f"{of} takes {room} numbers of last_action, of which there are {channels}",
                     hint=f"an action's {channels} numbers, or the chunk's {steps * channels}",
                 )
-        raise PolicyError(
-            f"{of}: a policy step has no {stream}",
-            hint="it belongs to a residual model, which runs in each tick",
-        )
+        if self._meaning is not None:
+            raise PolicyError(
+                f"{of}: a policy step has no {stream}",
+                hint="it belongs to a residual model: [policy.residual] of the robot file",
+            )
+        if stream == "chunk_index":
+            return 1, lambda observation: np.array([float(observation.chunk_index)])
+        units = self._units(self._card.joints)
+        rows = steps * len(self._card.joints)
+        return rows, lambda observation: units.position(_coming(observation, of)).ravel()
 
     def _prefix(self, observation: Observation) -> Array:
         """[step, channel]: what is executed anyway, then the last of it, in the model's own numbers."""
+        if self._meaning is None:
+            raise ValueError("a model without actions has no prefix")
         steps, ahead = self._card.chunk.steps, observation.ahead
         last = ahead[-1] if len(ahead) else observation.command[:, 0]
         targets = np.concatenate([ahead, np.repeat(last[None], steps - len(ahead), axis=0)])
@@ -165,6 +179,12 @@ def goal_source(part: Part, kind: str, size: int, of: str) -> tuple[int, Source]
         return numbers
 
     return size, source
+
+
+def _coming(observation: Observation, of: str) -> Array:
+    if observation.coming is None:
+        raise PolicyError(f"{of}: no chunk is under way", hint="it is asked once the policy has answered")
+    return observation.coming
 
 
 def _gravity(value: StreamValue) -> Array | None:
