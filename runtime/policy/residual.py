@@ -176,7 +176,7 @@ class Residual:
         chunk = base.chunk
         step_ns, first_ns = chunk.step_ns, seen.stamp_ns + chunk.step_ns
         count = max(0, (base.end_ns - first_ns + FINE_NS) // step_ns + 1)
-        since: Array = (first_ns - base.answer_ns) / step_ns + np.arange(count)
+        since = (first_ns - base.answer_ns) / step_ns + np.arange(count, dtype=np.float64)
         actions = between(chunk.actions[chunk.given :], since, self._arm)
         known = min(len(seen.ahead), count)
         actions[:known] = seen.ahead[:known]
