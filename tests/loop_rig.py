@@ -161,26 +161,23 @@ class Rig:
 EPOCH_NS = 10_000_000_000
 
 
-class SteppedRig(Rig):
-    """Emulated servos, a manual clock, one tick a call."""
+class TickedRig(Rig):
+    """A manual clock, one tick a call. ``next_ns`` is the slot of the next one, ``seen`` every record so far."""
 
-    def __init__(self, configured=True, **changes):
-        self.emulator = Emulator(IDS)
-        self.clock = ManualClock(EPOCH_NS)
-        self.wire = MemoryTransport(self.emulator, clock_address=self.clock.address)
-        if configured:
-            configure(self.wire, [ServoSetup(i, f"joint {i}", 1.0) for i in IDS])
-        super().__init__(self.wire, self.clock, **changes)
-        self.next_ns = -(-self.clock.now_ns // DT_NS) * DT_NS + DT_NS
-        self.seen = []
+    def _before_tick(self):
+        """What the motors do until ``next_ns``."""
+
+    def _after_tick(self):
+        """What they make of what was written."""
 
     def tick(self, count=1, skipped=0):
         """So many ticks, the first behind ``skipped`` slots that nobody came to; returns their records."""
         self.next_ns += skipped * DT_NS
         for _ in range(count):
-            self.emulator.follow(self.next_ns, lag_ns=10 * MS)
+            self._before_tick()
             self.clock.now_ns = self.next_ns
             self.loop.tick(self.next_ns, skipped)
+            self._after_tick()
             self.next_ns += DT_NS
             skipped = 0
         fresh = self.records()
@@ -217,3 +214,20 @@ class SteppedRig(Rig):
     def commands(self):
         """[tick, joint] of everything applied so far."""
         return np.array([record["joints"]["applied"] for record in self.seen])
+
+
+class SteppedRig(TickedRig):
+    """Emulated servos behind the real protocol."""
+
+    def __init__(self, configured=True, **changes):
+        self.emulator = Emulator(IDS)
+        self.clock = ManualClock(EPOCH_NS)
+        self.wire = MemoryTransport(self.emulator, clock_address=self.clock.address)
+        if configured:
+            configure(self.wire, [ServoSetup(i, f"joint {i}", 1.0) for i in IDS])
+        super().__init__(self.wire, self.clock, **changes)
+        self.next_ns = -(-self.clock.now_ns // DT_NS) * DT_NS + DT_NS
+        self.seen = []
+
+    def _before_tick(self):
+        self.emulator.follow(self.next_ns, lag_ns=10 * MS)

@@ -8,7 +8,7 @@ import ctypes
 from types import SimpleNamespace
 
 import numpy as np
-from loop_rig import DT_NS, EPOCH_NS, JOINTS, MS, STATS, Rig
+from loop_rig import EPOCH_NS, JOINTS, MS, STATS, TickedRig
 
 from spinal.native import layout
 from spinal.native.clock import ManualClock
@@ -35,7 +35,7 @@ class StopLine:
         self._pressed_ns.value = 0
 
 
-class MemoryRig(Rig):
+class MemoryRig(TickedRig):
     """``safety``: parts of the SafetyPlan. ``tells``: whether the bus knows of torque and health."""
 
     def __init__(self, tells=True, position=(0.0, 0.0, 0.0), **safety):
@@ -78,21 +78,7 @@ class MemoryRig(Rig):
             self.stop_lines,
         )
 
-    def tick(self, count=1, skipped=0):
-        """So many ticks, the first behind ``skipped`` slots that nobody came to; returns their records."""
-        self.next_ns += skipped * DT_NS
-        for _ in range(count):
-            self._measure()
-            self.clock.now_ns = self.next_ns
-            self.loop.tick(self.next_ns, skipped)
-            self._follow()
-            self.next_ns += DT_NS
-            skipped = 0
-        fresh = self.records()
-        self.seen.extend(fresh)
-        return fresh
-
-    def _measure(self):
+    def _before_tick(self):
         for joint in range(JOINTS):
             self.bus.measure(
                 joint,
@@ -107,7 +93,7 @@ class MemoryRig(Rig):
                 joint, **{"stamp_ns": self.next_ns // (200 * MS) * (200 * MS), **self.health[joint]}
             )
 
-    def _follow(self):
+    def _after_tick(self):
         shares = self.bus.torque_shares
         if not self.bus.writes or not shares or shares[-1][0] == 0:
             return
@@ -115,43 +101,12 @@ class MemoryRig(Rig):
             if not self.held_back[joint]:
                 self.positions[joint] = goal
 
-    def tick_until(self, mode, limit=500):
-        """Ticks until the loop is in ``mode``; returns how many."""
-        for count in range(1, limit + 1):
-            self.tick()
-            if self.loop.mode == mode:
-                return count
-        raise AssertionError(f"still {self.loop.mode}, not {mode}, after {limit} ticks")
-
-    def ready(self):
-        """Armed, both givers say run."""
-        self.tick_until("ready")
-        for giver in (0, 1):
-            self.order(layout.ORDER_RUN, giver=giver)
-        return self
-
-    def running(self, **path):
-        """Following a motion."""
-        self.ready()
-        self.publish(self.path(**path))
-        self.tick()
-        assert self.loop.mode == "running"
-        return self
-
-    def path(self, **path):
-        """A chunk that begins with the next tick; see ``path_from``."""
-        return self.path_from(self.next_ns, **path)
-
     def far_path(self, position, seconds=2):
         """A chunk that stands still at ``position`` (rad) of both arm joints from its first waypoint on."""
         whole = self.path(steps=100, swing=0.0, step_ns=seconds * 10 * MS)
         whole.position[:, :2] = position
         whole.curvature[:] = 0
         return whole
-
-    def commands(self):
-        """[tick, joint] of everything applied so far."""
-        return np.array([record["joints"]["applied"] for record in self.seen])
 
     @property
     def conditions(self):

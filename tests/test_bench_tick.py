@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from waiting import until
 
 from spinal.bench import loads
 from spinal.bench.apart import run_apart
@@ -316,7 +317,10 @@ def test_a_lost_record_is_an_error(monkeypatch):
     subject = plain_rig()
     try:
         subject.begin()
-        time.sleep(0.1)  # nobody drains the ring
+        ticks = subject.stats["ticks"]
+        until(
+            lambda: subject.stats["ticks"] > ticks + 20, "more ticks than the ring holds, which nobody drains"
+        )
         with pytest.raises(SpinalError, match="records of ticks were lost"):
             subject.run_until(now_ns() + 100 * rig.MS)
     finally:
@@ -374,7 +378,10 @@ def test_threads_beside_work_and_end(monkeypatch):
     for beside in (loads.busy_thread, loads.inference_thread):
         before = time.thread_time(), time.process_time()
         with beside():
-            time.sleep(0.05)
+            until(
+                lambda: time.process_time() - before[1] > time.thread_time() - before[0] + 0.01,
+                "another thread has worked",
+            )
         after = time.thread_time(), time.process_time()
         assert after[1] - before[1] > after[0] - before[0]
 
