@@ -1,7 +1,7 @@
 """The supervisor itself is killed: nobody restarts anything, and the guard dies with it.
 
-What is left is each process's own doing: the kernel sends it SIGTERM when its parent dies (``runtime.parent``), the
-controller brings the arm to rest by it, as it does when it is asked to end, and the motors keep holding. A controller
+What is left is each process's own doing: the kernel sends it SIGTERM when its parent dies (``runtime.parent``),
+the controller brings the arm to rest by it, as when it is asked to end, and the motors keep holding. A controller
 that cannot even do that is held by its own loop, once the supervisor's order has expired.
 """
 

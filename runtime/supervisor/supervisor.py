@@ -4,15 +4,15 @@
 
 While any process that the robot needs is missing, the loop is ordered to hold; it runs again when all are back.
 When the controller dies or stops ticking, the guard brings the arm to rest before another one is started
-(``motor_bus.py``). What must stay stopped is remembered here (``latch.py``): a person arms again, which sets the
-motors up anew and starts a fresh controller. A simulator that comes back has servos as from power-on, so the
-controller is restarted behind it; so it is behind a line that was unplugged. Ending lets the arm come to rest
-first, and leaves its motors holding.
+(``motor_bus.py``). What must stay stopped is remembered (``arming.py``): a person arms again, which sets the motors
+up anew and starts a fresh controller. A simulator that comes back has servos as from power-on, so the controller is
+restarted behind it; so it is behind a line that was unplugged. Ending lets the arm come to rest first, and leaves
+its motors holding. Killed itself, it leaves nobody who restarts or guards: each process gets SIGTERM from the
+kernel (``runtime/parent.py``), the controller brings the arm to rest and ends, and the motors keep holding.
 """
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,30 +28,27 @@ from spinal.runtime.link.endpoints import Endpoints, prepare_directory, robot_di
 from spinal.runtime.link.presence import directory_of
 from spinal.runtime.segments import (
     CONTROLLER_REPORT,
-    LINK_ORDER,
     SUPERVISOR_ORDER,
     SUPERVISOR_SETTINGS,
-    OrderReader,
     OrderWriter,
     ReportReader,
     SettingsWriter,
     StateReader,
-    TransitionReader,
     Writer,
 )
-from spinal.runtime.supervisor.children import Child, Launch, own_failure
-from spinal.runtime.supervisor.latch import Latch, latched_by
+from spinal.runtime.supervisor.arming import Arming
+from spinal.runtime.supervisor.children import Child, own_failure
+from spinal.runtime.supervisor.latch import Latch
+from spinal.runtime.supervisor.launching import Launcher
 from spinal.runtime.supervisor.memory import SharedMemory
 from spinal.runtime.supervisor.motor_bus import MotorBus
-from spinal.runtime.supervisor.stops import ArmingRequests, Stops
-from spinal.runtime.supervisor.table import CONTROLLER, LINK, PLANNER, SIM, ProcessRow, rows
-from spinal.runtime.wiring import Wiring
+from spinal.runtime.supervisor.stops import Stops
+from spinal.runtime.supervisor.table import CONTROLLER, PLANNER, SIM, ProcessRow, rows
 
 ORDER_VALID_NS = 500_000_000
 REST_MARGIN_S = 1.0
 WATCH_S = 0.01
 START_LIMIT_S = 90.0
-NOT_AT_REST = "the arm is not at rest yet"
 RETRY_S = 0.3
 """How often a line that is gone, or motors that do not answer, are tried again."""
 STRUCK_DOWN: Mapping[str, str] = MappingProxyType(
@@ -96,10 +93,6 @@ class Supervisor:
         self.wants_run = True
         self.speed = 1.0
         """Share of the velocity limits that this side allows, 0 to 1."""
-        self.latch: Latch | None = None
-        """What keeps the robot stopped until ``arm``."""
-        self._armed_ns = 0
-        self._asked_to_arm = False
         self._reopen_s = 0.0
         self._excuse = ""
         self._stopped = False
@@ -127,7 +120,7 @@ class Supervisor:
         """Starts every process in order, each once the one before is ready."""
         self._give_order()
         for row in self._table:
-            child = self._child(row)
+            child = self._launcher.child(row)
             self._say(f"starting {row.name}")
             self.children[row.name] = child
             self._start(child)
@@ -151,7 +144,7 @@ class Supervisor:
         Raises ProcessError when a process was restarted too often.
         """
         self._pass_on_words()
-        self._look_at_latch()
+        self._arming.look(self.children.get(CONTROLLER.name))
         self._look_at_line()
         for child in self.children.values():
             trouble = child.trouble()
@@ -166,35 +159,14 @@ class Supervisor:
                 )
         self._give_order()
 
-    def arm(self) -> str | None:
-        """A person asks to arm again after a stop. Returns why it cannot be, or None when it begins.
+    @property
+    def latch(self) -> Latch | None:
+        """What keeps the robot stopped until ``arm``."""
+        return self._arming.latch
 
-        The motors are set up anew and a fresh controller begins at the measured pose: a hand-moved arm does not
-        jump.
-        """
-        pressed = self.stops.pressed()
-        if self.latch is None and not pressed:
-            return "nothing keeps the robot stopped"
-        if self.latch is not None and self.latch.final:
-            return f"{self.latch.cause}: only a new start of the runtime leaves this"
-        order = self._link_orders.read()
-        if order is not None and order.kind >= layout.ORDER_STOP:
-            return "the link still orders a stop: arm by spinal plan arm"
-        state = self._states.read()
-        controller = self.children.get(CONTROLLER.name)
-        if controller is None or self.bus.busy or (state is not None and not state.at_rest):
-            return NOT_AT_REST
-        still = self.stops.release()
-        if still:
-            return f"still pressed: {', '.join(map(str, still))}"
-        self.bus.leave()
-        controller.kill()
-        controller.postpone(0)
-        cause = self.latch.cause if self.latch is not None else ", ".join(map(str, pressed))
-        self._say(f"armed again by a person; it was stopped by: {cause}")
-        self.latch = None
-        self._armed_ns = clock.now_ns()
-        return None
+    def arm(self) -> str | None:
+        """A person asks to arm again after a stop. Returns why it cannot be, or None when it begins."""
+        return self._arming.arm(self.children.get(CONTROLLER.name))
 
     @property
     def all_ready(self) -> bool:
@@ -224,44 +196,16 @@ class Supervisor:
         views = self._memory.views
         self._orders = OrderWriter(views[Writer.SUPERVISOR], SUPERVISOR_ORDER)
         self._settings = SettingsWriter(views[Writer.SUPERVISOR], SUPERVISOR_SETTINGS)
-        self._transitions = TransitionReader(views[Writer.CONTROLLER])
         self._states = StateReader(views[Writer.CONTROLLER], len(self.robot.joints))
         self._controller_report = ReportReader(views[Writer.CONTROLLER], CONTROLLER_REPORT)
-        self._link_orders = OrderReader(views[Writer.LINK], LINK_ORDER)
-        self._arming = ArmingRequests(views[Writer.LINK])
         directory = directory_of(self._endpoints) or robot_directory(self.robot.name)
         prepare_directory(directory)
         self.stops = Stops(views[Writer.SUPERVISOR], self.robot, directory)
         self.bus = MotorBus(self.robot, views[Writer.CONTROLLER])
-
-    def _child(self, row: ProcessRow) -> Child:
-        prepare = self.bus.set_up_motors if row is CONTROLLER else None
-        return Child(row, self._launch(row), self._memory.views[row.writer] if row.writer else None, prepare)
-
-    def _launch(self, row: ProcessRow) -> Launch:
-        own, module = row.writer, self._modules.get(row.name, row.module)
-        if row is PLANNER:
-            arguments = ["-m", module, "--command-endpoint", self._endpoints.command]
-            arguments += ["--state-endpoint", self._endpoints.state, "--parent", str(os.getpid())]
-            return Launch(arguments, ())
-        shared = {reader.value: self._memory.read_fds[reader] for reader in row.reads}
-        if own is not None:
-            shared[own.value] = self._memory.write_fds[own]
-        bus_fd = -1
-        if row.bus and self.bus.line is not None:
-            bus_fd = self.bus.line.device_fd if row.bus == "device" else self.bus.line.controller_fd
-        wiring = Wiring(
-            process=row.name,
-            robot=str(self._robot_file),
-            segments=shared,
-            bus_fd=bus_fd,
-            command_endpoint=self._endpoints.command if row is LINK else "",
-            state_endpoint=self._endpoints.state if row is LINK else "",
-            seed=self._seed,
-            parent=os.getpid(),
+        self._arming = Arming(self.robot, views, self.stops, self.bus, self._say)
+        self._launcher = Launcher(
+            self._robot_file, self._endpoints, self._memory, self.bus, self._seed, self._modules
         )
-        fds = [*shared.values(), *([bus_fd] if bus_fd >= 0 else [])]
-        return Launch(["-m", module, "--wiring", wiring.to_json()], fds)
 
     def _start(self, child: Child) -> None:
         child.start()
@@ -310,28 +254,6 @@ class Supervisor:
             self._excuse = ""
             self._say(f"{child.row.name} restarted")
 
-    def _look_at_latch(self) -> None:
-        """Remembers what must stay stopped; lets go of it when a planner's person asks for that."""
-        state = self._states.read()
-        if self.latch is None and state is not None and state.tick_ns > self._armed_ns:
-            self.latch = latched_by(state, clock.now_ns(), self._detail())
-            if self.latch is not None:
-                self._say(f"stopped: {self.latch.cause}. It stays stopped until a person arms it again")
-        self._asked_to_arm |= self._arming.take()
-        if self._asked_to_arm:
-            refused = self.arm()
-            self._asked_to_arm = refused == NOT_AT_REST  # then it is tried again in the next round
-            if refused is not None and not self._asked_to_arm:
-                self._say(f"not armed: {refused}")
-
-    def _detail(self) -> str:
-        """Which buttons are pressed, and the joint that a joint's condition is about."""
-        pressed = [str(line) for line in self.stops.pressed()]
-        changes = self._transitions.take()
-        if changes and changes[-1].joint >= 0:
-            pressed.append(self.robot.joints[changes[-1].joint].name)
-        return ", ".join(pressed)
-
     def _look_at_line(self) -> None:
         """Closes a line that is gone, and opens it when it is back, under whatever name."""
         controller = self.children.get(CONTROLLER.name)
@@ -349,7 +271,7 @@ class Supervisor:
                 self.bus.open()
             except BusError:
                 return
-            controller.launch = self._launch(CONTROLLER)
+            controller.launch = self._launcher.launch(CONTROLLER)
             controller.postpone(0)
             self._say(f"{self.bus.port} is back")
 
