@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -15,9 +16,11 @@ from spinal.bench.faults.harness import FaultRobot
 from spinal.native import clock
 from spinal.native.realtime import probe
 from spinal.runtime.errors import ProcessError
+from spinal.runtime.supervisor.journal import PATTERN, Journal
 
 HOG_S = 0.2
 MEMORY_MIB, MOST_SHARE = 1536, 0.25
+JOURNAL_BYTES = 4096
 HOUR_S = 3600.0
 AWAY_S = 0.3
 """How long the wall clock is wrong."""
@@ -114,6 +117,35 @@ def _clock_set(by_s: float) -> Cause:
     return cause
 
 
+@contextmanager
+def _journal_full(robot: FaultRobot) -> Iterator[int]:
+    """The journal of this run meets a disk that takes no more, while the robot moves and goes on being told of.
+
+    A limit on the size of files stands for the full disk: the write fails all the same, and nothing else is filled.
+    """
+    directory = robot.folder / "states"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Journal(directory, {"robot": robot.supervisor.robot.name}) as journal:
+        robot.until(
+            lambda: any(path.stat().st_size for path in directory.glob(PATTERN)), "the journal is begun"
+        )
+        robot.until_moving()
+        began_ns = clock.now_ns()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (JOURNAL_BYTES, before[1]))
+        try:
+            trouble: list[str] = []
+
+            def fails() -> bool:
+                journal.write("filler", text="." * JOURNAL_BYTES)
+                trouble.append(journal.trouble)
+                return any(trouble)
+
+            robot.until(fails, "the journal has failed and said so")
+            yield began_ns
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def _no_fifo() -> str:
     return "" if probe(99)["fifo"] is None else "SCHED_FIFO is not granted"
 
@@ -189,5 +221,12 @@ FAULTS = [
         CARRIES_ON,
         AWAY_S,
         absent=_no_clock,
+    ),
+    Fault(
+        "journal-full",
+        "the disk of the journal takes no more for 2 s",
+        _journal_full,
+        CARRIES_ON,
+        lasts_s=2.0,
     ),
 ]
