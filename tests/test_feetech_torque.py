@@ -67,6 +67,20 @@ def test_nobody_is_told_again_for_ever():
     assert enables(rig) == [1, 0, 1]
 
 
+def test_each_motor_has_repeats_of_its_own():
+    """A frame that is garbled on the line is lost to all of them, and so may the next be."""
+    rig = armed_without((0, 1, 2))
+    while rig.stats["torque_repeats"] < 3:
+        rig.put(0, "torque_enable", 0)  # the first is told three times before the others are asked
+        rig.tick()
+        assert len(rig.seen) < 200
+    rig.tick(3 * TURN)
+    assert enables(rig) == [1] * JOINTS
+    assert rig.stats["torque_repeats"] == 5
+    assert rig.loop.mode == "ready"
+    assert rig.stats["risen"]["motor_off"] == 0
+
+
 def test_a_motor_that_had_heard_and_is_off_has_lost_its_power_and_is_not_switched_on():
     rig = HealthRig()
     rig.tick_until("ready")

@@ -199,7 +199,7 @@ static size_t repeated_frames(sp_feetech_bus *bus, uint8_t *frames, size_t capac
         return 0;
     }
     health->unheard = -1;
-    health->repeats++;
+    health->repeats[i]++;
     bus->counts.torque_repeats++;
     return torque_frames(bus, i, 1, 1, frames, capacity);
 }

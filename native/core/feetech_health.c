@@ -61,9 +61,10 @@ static int take_settings(sp_feetech_health *health, int i, const uint8_t *regist
     int obeys = health->on && enabled && limit == health->limits[i];
     health->disobeyed |= enabled && !health->on;
     health->heard[i] |= obeys;
-    if (health->on && !health->heard[i] && health->repeats < SP_FEETECH_TORQUE_REPEATS) {
+    if (health->on && !health->heard[i] && health->repeats[i] < SP_FEETECH_TORQUE_REPEATS) {
         health->unheard = i;
-        health->turn = SP_FEETECH_HEALTH_BLOCKS * i + SETTINGS; /* and asked again next */
+        health->turn = SP_FEETECH_HEALTH_BLOCKS * i + SETTINGS; /* and asked again next, beyond its turn */
+        health->first_pass++;
         return 0;
     }
     health->joints[i].torque = obeys;
@@ -103,15 +104,16 @@ void sp_feetech_health_miss(sp_feetech_health *health)
 
 void sp_feetech_health_give_up(sp_feetech_health *health)
 {
+    health->repeats[health->unheard] = SP_FEETECH_TORQUE_REPEATS;
     health->unheard = -1;
-    health->repeats = SP_FEETECH_TORQUE_REPEATS;
 }
 
 void sp_feetech_health_expect(sp_feetech_health *health, int on, const uint16_t *limits)
 {
     if (on && !health->on) {
         memset(health->heard, 0, sizeof health->heard);
-        health->repeats = health->turn = 0;
+        memset(health->repeats, 0, sizeof health->repeats);
+        health->turn = 0;
         health->first_pass = health->count;
     }
     health->unheard = -1;

@@ -37,10 +37,10 @@ typedef struct sp_feetech_health {
     int64_t stamps_ns[SP_FEETECH_BUS_SERVOS][SP_FEETECH_HEALTH_BLOCKS];
     int disobeyed; /* a motor is on that was switched off */
     /* Of switching on: nobody acknowledges it, so motors are asked for their settings first, one after the other, and
-     * one that did not hear is told again, up to so often. Not one that had heard: that has lost its power since. */
+     * one that did not hear is told again, up to SP_FEETECH_TORQUE_REPEATS times. Not one that had heard: that has lost its power since. */
     int first_pass; /* settings that are still to be asked for before anything else */
     int unheard;    /* the motor that is to be told again; -1: none */
-    int repeats;
+    uint8_t repeats[SP_FEETECH_BUS_SERVOS];
     uint8_t heard[SP_FEETECH_BUS_SERVOS]; /* 1: it said that it is on */
     uint64_t missed;
     sp_joint_health joints[SP_FEETECH_BUS_SERVOS];
