@@ -131,7 +131,7 @@ class Rollout:
         executed = self._policy.executed(chunk, published_ns)
         if self.residual is not None:
             self._correct_until(published_ns)
-            self.residual.begin(executed, self._policy.card)
+            self.residual.begin(executed, self._policy.card, observation.epoch)
             if self.residual.faster:
                 self._delay.saw(observation.stamp_ns, published_ns)
             self._correct_ns, self._base_delay_ns = published_ns + self.residual.period_ns, delay_ns

@@ -116,8 +116,7 @@ def test_a_model_ten_times_slower_than_its_card_says_ends_in_hold_until_it_is_fa
     robot, tmp_path, monkeypatch
 ):
     """Its answers are there, and late by as much as they are slow: they are not executed."""
-    card = ('version = "0.2.0"', 'version = "0.2.0"\ninference_ms = 1.0')
-    run = Run(robot, moved(Path(robot.policy.model), tmp_path, "slow", np.zeros(6), card))
+    run = Run(robot, moved(Path(robot.policy.model), tmp_path, "slow", np.zeros(6)))
     took_ms, now = [1.0], [0]
 
     class Clock:

@@ -1,6 +1,7 @@
 """A residual beside a policy, on the lock-step robot: it makes up for what is off, within bounds, and may fail."""
 
 import re
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -237,6 +238,8 @@ def test_near_the_end_of_a_chunk_nothing_is_corrected(alone):
     residual.begin(chunk(np.zeros((20, 6))), policy)
     assert len(residual.correct(seen(NOW_NS + 16 * STEP_NS)).actions) == 4
     assert residual.correct(seen(NOW_NS + 17 * STEP_NS)) is None
+    assert residual.correct(replace(seen(NOW_NS), epoch=1)) is None, "what was before a stop is not continued"
+    assert residual.correct(seen(NOW_NS)) is not None
     residual.forget()
     assert residual.correct(seen(NOW_NS)) is None
     assert residual.ahead_ns(NOW_NS) == ()

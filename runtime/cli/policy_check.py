@@ -23,10 +23,14 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """0, or 2 with every problem."""
     from spinal.runtime.cli.check_report import dicts
+    from spinal.runtime.cli.policy_beside import beside_report, check
     from spinal.runtime.cli.policy_report import as_json, report_of
     from spinal.runtime.errors import ConfigError
 
     try:
+        beside = beside_report(args.model, args.robot)
+        if beside is not None:
+            return check(beside, args.model, args.robot, args.json)
         report = report_of(args.model, args.robot)
     except ConfigError as error:
         if not args.json:

@@ -21,9 +21,17 @@ def add_parser(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """0 also for a model with problems, which are told: ``check`` judges. ConfigError for what is no model."""
+    from spinal.runtime.cli.policy_beside import beside_report
+    from spinal.runtime.cli.policy_beside import show as show_beside
     from spinal.runtime.cli.policy_report import as_json, report_of
     from spinal.runtime.errors import ConfigError
 
+    beside = beside_report(args.model)
+    if beside is not None and beside.found.facts.size_bytes:
+        shown = show_beside(beside, args.model, args.json)
+        if beside.problems and not args.json:
+            print(f"problems: {len(beside.problems)}. next: spinal policy check {args.model}")
+        return shown
     report = report_of(args.model)
     facts = report.found.file.facts
     if not facts.size_bytes:

@@ -12,6 +12,7 @@ from spinal.runtime.cli.policy_report import PolicyReport
 from spinal.runtime.config.card import CardInput, CardJoint, ImageSpec, Normalisation, Part, PolicyCard
 from spinal.runtime.config.card.exporters import Exported
 from spinal.runtime.config.card.tensors import shown
+from spinal.runtime.config.match import CardMatch
 from spinal.runtime.config.model_file import ModelFacts, printable
 from spinal.runtime.config.onnx_graph import ModelGraph
 
@@ -31,9 +32,9 @@ def show(report: PolicyReport, model: str, console: Console | None = None) -> No
         out.print(line)
     if card is not None:
         out.print()
-        _inputs(out, card)
+        input_table(out, card.inputs)
         out.print()
-        _joints(out, report, card)
+        joint_table(out, card.joints, report.match)
     elif facts.graph is not None:
         out.print()
         _tensors(out, facts.graph)
@@ -105,9 +106,9 @@ def _scaled(normalise: Normalisation | None) -> str:
 def _file_lines(report: PolicyReport) -> list[str]:
     found = report.found
     facts = found.file.facts
-    lines = [_file_line("model", facts)]
+    lines = [file_line("model", facts)]
     if found.encoder is not None:
-        lines.append(_file_line("encoder", found.encoder))
+        lines.append(file_line("encoder", found.encoder))
     if facts.sha256:
         inside = facts.content_sha256 != facts.sha256
         lines.append(f"sha256 {facts.sha256}")
@@ -117,7 +118,8 @@ def _file_lines(report: PolicyReport) -> list[str]:
     return [*lines, line] if line else lines
 
 
-def _file_line(called: str, facts: ModelFacts) -> str:
+def file_line(called: str, facts: ModelFacts) -> str:
+    """One line of a model file: its size, its operators, who made it."""
     size = f"{facts.size_bytes / 1e6:.3g} MB" if facts.size_bytes >= 100_000 else f"{facts.size_bytes} bytes"
     if facts.graph is None:
         return f"{called} {size}"
@@ -130,9 +132,10 @@ def _file_line(called: str, facts: ModelFacts) -> str:
     return f"{called} {size}, operators: {operators or 'none'}{producer}"
 
 
-def _inputs(out: Console, card: PolicyCard) -> None:
+def input_table(out: Console, inputs: Sequence[CardInput]) -> None:
+    """What fills each tensor."""
     rows = []
-    for tensor in card.inputs:
+    for tensor in inputs:
         shape = str(list(tensor.shape))
         if tensor.stream:
             rows.append([printable(tensor.name), tensor.dtype, shape, tensor.stream, *_part(tensor)])
@@ -158,14 +161,15 @@ def _part(part: Part | CardInput) -> tuple[str, str]:
     return "" if part.unit == "1" else part.unit, "; ".join(notes)
 
 
-def _joints(out: Console, report: PolicyReport, card: PolicyCard) -> None:
+def joint_table(out: Console, joints: Sequence[CardJoint], match: CardMatch | None) -> None:
+    """The card's joints, beside the robot's where there is one."""
     headings = ["joint", "kind", "unit", "default", "stiffness", "damping"]
-    if report.match is None:
-        _print(out, headings, [_joint(joint) for joint in card.joints])
+    if match is None:
+        _print(out, headings, [_joint(joint) for joint in joints])
         return
     rows: list[list[str | Text]] = []
-    for row in report.match.joints:
-        cells = _joint(card.joints[row.index]) if row.index < len(card.joints) else [""] * len(headings)
+    for row in match.joints:
+        cells = _joint(joints[row.index]) if row.index < len(joints) else [""] * len(headings)
         difference = Text(row.difference or "same", "red" if row.difference else "green")
         rows.append([*cells, row.robot, difference])
     _print(out, [*headings, "robot", "difference"], rows)

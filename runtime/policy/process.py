@@ -233,7 +233,7 @@ class PolicyProcess:
         executed = self._step.executed(chunk, ended_ns)
         trajectory = None
         if self._residual is not None:
-            self._residual.begin(executed, self._step.card)
+            self._residual.begin(executed, self._step.card, observation.epoch)
             self._base_delay_ns = asked.delay_ns
             trajectory = self._corrected()
         if trajectory is None:

@@ -51,8 +51,9 @@ class _Base:
     """A chunk of the policy, as it is executed without a correction."""
 
     chunk: Chunk
-    fits: str | None
+    misfit: str | None
     """Why it is not corrected; None where it is."""
+    epoch: int
 
     @property
     def answer_ns(self) -> int:
@@ -111,9 +112,12 @@ class Residual:
         self.runs = self.clipped = self.failed = 0
         self.complaint: str | None = None
 
-    def begin(self, chunk: Chunk, policy: PolicyCard) -> None:
-        """``chunk``, as it is executed, is what is corrected from now on; ``policy`` answered it."""
-        self._base, self._sent, self._corrected = _Base(chunk, self.card.misfit(policy)), 0, False
+    def begin(self, chunk: Chunk, policy: PolicyCard, epoch: int = 0) -> None:
+        """``chunk``, as it is executed, is what is corrected from now on; ``policy`` answered it.
+
+        ``epoch``: of the observation that it answered; in another it is not continued.
+        """
+        self._base, self._sent, self._corrected = _Base(chunk, self.card.misfit(policy), epoch), 0, False
 
     def forget(self) -> None:
         """Nothing is corrected until the policy answers again."""
@@ -135,7 +139,7 @@ class Residual:
         answered, or what was published last, goes on.
         """
         base = self._base
-        if base is None:
+        if base is None or seen.epoch != base.epoch:
             return None
         actions, index = self._coming(base, seen)
         if len(actions) < LEAST_ACTIONS:
@@ -189,8 +193,8 @@ class Residual:
 
     def _correction(self, base: _Base, seen: Observation) -> Array | None:
         """[row, corrected joint] in rad and m, within the bound; None where there is none."""
-        self.complaint = base.fits
-        if base.fits is not None:
+        self.complaint = base.misfit
+        if base.misfit is not None:
             return None
         slow = self._slow
         if slow is not None and seen.stamp_ns - self._asked_ns < AGAIN_NS:

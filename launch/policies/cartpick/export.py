@@ -16,6 +16,8 @@ from spinal.launch.policies.cartpick.pipeline import HORIZON, JOINTS, STEP_NS
 VERSION = "0.2.0"
 NOISE = "normal"
 """What fills the noise input at run time."""
+INFERENCE_MS = 1.0
+"""What an answer takes, with room for a core that others use too."""
 INPUTS = {
     "joint_position": ("joint_position", (1, JOINTS), "joint"),
     "joint_velocity": ("joint_velocity", (1, JOINTS), "joint/s"),
@@ -109,6 +111,7 @@ def card(model: bytes) -> str:
         'robot = "so101"',
         'representation = "absolute"',
         f'noise = "{NOISE}"',
+        f"inference_ms = {INFERENCE_MS}  # 0.3 to 0.5 on a quiet core; ten times as much is a fault",
         f"chunk = {{ steps = {HORIZON}, step_ms = {STEP_NS // 1_000_000} }}",
         f"prefix = {{ max_steps = {LONGEST_PREFIX} }}",
         f'output = {{ name = "chunk", shape = [1, {HORIZON}, {JOINTS}] }}',
