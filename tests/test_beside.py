@@ -124,14 +124,15 @@ def told(label, probability=0.93, ago_s=3.0, holds=False):
     ("detector", "line"),
     [
         (None, None),
-        (told("success"), "detector sees success 0.93 for 3 s"),
-        (told("failure", holds=True), "detector sees failure 0.93 for 3 s: the robot holds"),
-        (told("") | {"since_ns": 0}, "detector sees nothing"),
+        (("success",), "detector sees success 0.93 for 3 s"),
+        (("failure", 0.93, 3.0, True), "detector sees failure 0.93 for 3 s: the robot holds"),
+        (("", 0.0, 250.0), "detector sees nothing for 4 min"),
     ],
 )
 def test_the_live_view_says_it_in_one_line(detector, line):
     out = io.StringIO()
-    figures = FIGURES | {"policy": FIGURES["policy"] | {"detector": detector}}
+    seen = told(*detector) if detector else None  # here, since it is told how long ago
+    figures = FIGURES | {"policy": FIGURES["policy"] | {"detector": seen}}
     Console(file=out, width=110).print(draw("robot", figures, Standing("running", "fresh", 5.0), [], 0.0, []))
     said = [row.strip(" │") for row in out.getvalue().splitlines() if "detector" in row]
     assert said == ([line] if line else [])
@@ -197,3 +198,19 @@ def test_on_the_live_robot_both_work_and_planners_hear_of_it(tmp_path):
         records = robot.records()
     assert_inside_limits(robot, records)
     assert [entry["label"] for entry in pages.of("verdict")] == ["success"]
+
+
+def test_the_live_robot_holds_at_a_verdict(tmp_path):
+    turned(tmp_path, -3.0, "watch", "patience_ms = 100.0")
+    file = robot_file(tmp_path, "", 'model = "watch.onnx"\nhold_on = ["failure"]')
+    with supervised(tmp_path / "robot", file) as robot:
+        report = ReportReader(robot.supervisor.reader(Writer.POLICY), POLICY_REPORT)
+        robot.until(lambda: report.read().get("detector", {}).get("holds"), "it sees a failure")
+        robot.until(robot.holding, "it holds")
+        runs = report.read()["runs"]
+        looked = report.read()["detector"]["runs"]
+        robot.until(lambda: report.read()["detector"]["runs"] > looked + 20, "it goes on looking")
+        said = report.read()
+    assert said["runs"] == runs, "and the policy answers nothing"
+    assert said["complaint"] == "the detector sees failure: the policy answers nothing until it is over"
+    assert said["bad_answers"] == 0

@@ -310,6 +310,42 @@ def test_the_delay_is_not_that_of_what_is_corrected_again():
     assert meter.delay_ns == 100 * MS
 
 
+POLICY = SimpleNamespace(name="standing", chunk=SimpleNamespace(step_ns=STEP_NS, step_ms=20.0))
+
+
+def test_it_counts_in_the_cards_units_and_through_its_normalisation(tmp_path):
+    model = towards(tmp_path, GOAL, "degrees", corrected=["shoulder_pan"])
+    card = model.with_suffix(".card.toml")
+    text = card.read_text().replace(
+        '"shoulder_pan", kind = "arm", unit = "rad"', '"shoulder_pan", kind = "arm", unit = "deg"'
+    )
+    scaled = 'shape = [1, 1], normalise = { mode = "scale", scale = [2.0] } }'
+    card.write_text(text.replace("shape = [1, 1] }", scaled))
+    residual = load_residual(robot_with(table(model)), timed=False)
+    residual.engine.run = lambda: residual.engine.output.fill(0.5)
+    residual.begin(chunk(np.full((20, 6), 0.1)), POLICY)
+    made = residual.correct(seen(NOW_NS))
+    assert made.actions[:, 0] == pytest.approx(0.1 + np.radians(1.0))
+    assert made.actions[:, 1:] == pytest.approx(np.full((20, 5), 0.1))
+    assert residual.engine.inputs["base"][0] == pytest.approx([np.degrees(0.1)] + [0.1] * 5)
+
+
+def test_each_row_is_for_its_waypoint_and_the_last_for_all_behind(folder):
+    residual = load_residual(robot_with(table(rowwise(folder, GOAL, 3, "rows"))), timed=False)
+    shown = []
+
+    def run():
+        shown.append(residual.engine.inputs["base"][0].copy())
+        residual.engine.output[...] = np.float32([[[0.001], [0.002], [0.003]]])
+
+    residual.engine.run = run
+    rows = np.arange(20.0)[:, None] * np.ones(6)
+    residual.begin(chunk(rows), POLICY)
+    made = residual.correct(seen(NOW_NS + 2 * STEP_NS))
+    assert shown[0][:, 0] == pytest.approx([2, 3, 4])
+    assert made.actions[:, 0] - rows[2:, 0] == pytest.approx([0.001, 0.002] + [0.003] * 16, abs=1e-6)
+
+
 # --- between waypoints
 
 
