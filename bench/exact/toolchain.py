@@ -27,8 +27,8 @@ MODULE_FLAGS = ("-fPIC",)
 """What makes an object fit for a module: setuptools adds it by itself."""
 CORE_SOURCES = (
     "loop", "loop_judge", "loop_plan", "loop_command", "modes", "reflex", "fence", "fence_leave",
-    "fence_pose", "sweep", "kinematics", "distance", "trajectory", "limiter", "mailbox", "ring", "segment", "histogram", "clock", "realtime",
-    "feetech_bus", "feetech_health", "feetech", "mirror", "bus_group",
+    "fence_pose", "sweep", "kinematics", "distance", "trajectory", "limiter", "mailbox", "ring", "segment",
+    "histogram", "clock", "realtime", "feetech_bus", "feetech_health", "feetech", "mirror", "bus_group",
 )  # fmt: skip
 LIMIT_S = 60.0
 NATIVE = Path(__file__).with_name("native")
